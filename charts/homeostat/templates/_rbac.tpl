@@ -1,0 +1,156 @@
+{{/*
+The operator's rights. One template per capability, each rule list written once; rbac.yaml renders it as a ClusterRole,
+or as one Role per watched namespace. No wildcards: `make chart-test` refuses them.
+*/}}
+
+{{/* The capabilities in use, as a list. A ceiling of Observe leaves out all that change a workload. */}}
+{{- define "homeostat.capabilities" -}}
+{{- $names := list "observe" "record" -}}
+{{- if ne .Values.modeCeiling "Observe" -}}
+{{- range $name := list "isolate" "rollback" "failover" -}}
+{{- if index $.Values.capabilities $name -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $names -}}
+{{- end -}}
+
+{{/* See targets, what they depend on, and our own kinds. */}}
+{{- define "homeostat.rules.observe" -}}
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [pods, configmaps, services]
+  verbs: [get, list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+- apiGroups: [homeostat.dev]
+  resources: [recoverypolicies, stablestates]
+  verbs: [list, watch]
+- apiGroups: [homeostat.dev]
+  resources: [recoveries]
+  verbs: [get, list, watch]
+{{- end -}}
+
+{{/* Write status, journals and stable states. ConfigMaps: immutable copies are made and, when they expire, deleted. */}}
+{{- define "homeostat.rules.record" -}}
+- apiGroups: [homeostat.dev]
+  resources: [recoverypolicies/status, recoveries/status]
+  verbs: [patch]
+- apiGroups: [homeostat.dev]
+  resources: [stablestates]
+  verbs: [create, delete]
+- apiGroups: [homeostat.dev]
+  resources: [recoveries]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{/* Freeze a Deployment; quarantine a pod and, after its inspection time, delete it. */}}
+{{- define "homeostat.rules.isolate" -}}
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [patch, delete]
+{{- end -}}
+
+{{/* Restore a template and its ConfigMaps; an immutable or missing one is created again. */}}
+{{- define "homeostat.rules.rollback" -}}
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [patch, create]
+{{- end -}}
+
+{{/* Point a Service at the standby, and back. */}}
+{{- define "homeostat.rules.failover" -}}
+- apiGroups: [""]
+  resources: [services]
+  verbs: [patch]
+{{- end -}}
+
+{{/* Hold the lease and the seal: always a Role in the release namespace. A create cannot be limited by name. */}}
+{{- define "homeostat.rules.lead" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "homeostat.leaseName" . }}]
+  verbs: [get, update]
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [{{ include "homeostat.sealSecretName" . }}]
+  verbs: [get, patch]
+{{- end -}}
+
+{{/* For people. Reading all of our kinds. */}}
+{{- define "homeostat.rules.view" -}}
+- apiGroups: [homeostat.dev]
+  resources: [recoverypolicies, stablestates, recoveries]
+  verbs: [get, list, watch]
+{{- end -}}
+
+{{/* For people. Policies only: states and journals are not theirs to write. */}}
+{{- define "homeostat.rules.edit" -}}
+- apiGroups: [homeostat.dev]
+  resources: [recoverypolicies]
+  verbs: [create, update, patch, delete]
+{{- end -}}
+
+{{/* For people. Approve, reject or abort an open Recovery. */}}
+{{- define "homeostat.rules.approver" -}}
+- apiGroups: [homeostat.dev]
+  resources: [recoveries]
+  verbs: [get, list, watch, patch, update]
+{{- end -}}
+
+{{/* One role and its binding to the operator. Takes root, name, rules (a template's name) and, for a Role, namespace. */}}
+{{- define "homeostat.boundRole" -}}
+{{- $kind := ternary "Role" "ClusterRole" (not (empty .namespace)) }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- include "homeostat.labels" .root | nindent 4 }}
+rules:
+  {{- include .rules .root | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}Binding
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- include "homeostat.labels" .root | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ $kind }}
+  name: {{ .name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "homeostat.serviceAccountName" .root }}
+    namespace: {{ .root.Release.Namespace }}
+{{- end -}}

@@ -1,0 +1,376 @@
+//! `RecoveryPolicy`: one target, what "stable" means for it, and what may be done when it is not.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Duration;
+
+/// What a person applies: a target, what counts as stable, and what Homeostat may do.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "homeostat.dev",
+    version = "v1alpha1",
+    kind = "RecoveryPolicy",
+    plural = "recoverypolicies",
+    namespaced,
+    shortname = "rp",
+    category = "homeostat",
+    status = "RecoveryPolicyStatus",
+    derive = "PartialEq",
+    doc = "Brings one workload back to a verified stable state when it breaks. `mode` and `targetRef` are enough for a useful policy; everything else has a default.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(name = "Target", type_ = "string", json_path = ".spec.targetRef.name"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Drift", type_ = "string", json_path = ".status.drift.distance"),
+    printcolumn(name = "Stable-State", type_ = "string", json_path = ".status.stableState"),
+    printcolumn(name = "Recovery", type_ = "string", json_path = ".status.activeRecovery"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"TargetHealthy\")].message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryPolicySpec {
+    /// How far we may go. `Observe`: record what would be done, write nothing to workloads. `Recommend`: show the plan
+    /// and wait for a person's approval. `Enforce`: act. Required. The chart may set a ceiling for the whole cluster.
+    pub mode: Mode,
+    /// The workload to look after, in the policy's namespace. Required. One policy per target: with two, neither acts.
+    #[x_kube(validation = Rule::new("self.kind == 'Deployment' && self.apiVersion == 'apps/v1'").message("targetRef must be a Deployment of apiVersion apps/v1; other kinds are not supported yet"))]
+    pub target_ref: TargetRef,
+    /// Stop every new action for this target, and release what we hold (a freeze, a quarantined pod). Default: false.
+    #[serde(default)]
+    pub suspend: bool,
+    /// What earns a StableState.
+    #[serde(default)]
+    pub stability: Stability,
+    /// What counts as proof that a recovery worked.
+    #[serde(default)]
+    pub verification: Verification,
+    /// Which parts of the closure are restored.
+    #[serde(default)]
+    pub closure: Closure,
+    /// When something counts as broken.
+    #[serde(default)]
+    pub detection: Detection,
+    /// What may be done. Omitted: freeze, isolation of one pod, and rollback. Given: exactly what is listed.
+    #[serde(default)]
+    pub actions: Actions,
+    /// Restraint: how often, and how soon again.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Recovery time objective: from detected to converged. A recovery that takes longer is escalated.
+    /// Default: 2m. Example: `90s`.
+    #[serde(default = "default_objective")]
+    pub objective: Duration,
+    /// How many objects of ours are kept for this policy.
+    #[serde(default)]
+    pub history: History,
+}
+
+/// How far we may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// Record what would be done; write nothing to workloads.
+    Observe,
+    /// Show the plan and wait for approval.
+    Recommend,
+    /// Act.
+    Enforce,
+}
+
+/// A workload in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetRef {
+    /// API version of the workload. Example: `apps/v1`.
+    #[schemars(length(min = 1, max = 253))]
+    pub api_version: String,
+    /// Kind of the workload. Example: `Deployment`.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// Name of the workload.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// What earns a StableState.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Stability {
+    /// For how long the criteria must hold without a break before the present state counts as stable.
+    /// A restart, a pod that stops being ready, or a change of the spec begins it anew. Default: 5m.
+    pub soak: Duration,
+    /// Share of the wanted pods that must be ready. Default: `100%`. Also the level below which the target counts as
+    /// unavailable.
+    #[schemars(length(max = 4), regex(pattern = r"^(100|[1-9]?[0-9])%$"))]
+    pub min_ready: String,
+    /// How many container restarts are tolerated within the soak. Default: 0.
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_restarts: u32,
+}
+
+/// What counts as proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Verification {
+    /// For how long everything must be back, seen in fresh facts, before a recovery is called verified. Default: 30s.
+    pub window: Duration,
+}
+
+/// Which parts of the closure are restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Closure {
+    /// ConfigMaps that the target's pods refer to. `Restore`: recorded and restored. `Compare`: a difference is shown,
+    /// never written. `Ignore`: not looked at. Default: Restore.
+    pub config_maps: MemberPolicy,
+}
+
+/// What is done with members of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MemberPolicy {
+    /// Recorded, compared and restored.
+    #[default]
+    Restore,
+    /// Recorded and compared, never written.
+    Compare,
+    /// Not looked at.
+    Ignore,
+}
+
+/// When something counts as broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Detection {
+    /// Outside a rollout: for how long fewer pods than required must be ready. During a rollout not being ready counts
+    /// only after the progress deadline, or after three times the stable state's own time to ready (at least six times
+    /// this value), whichever is sooner. Default: 10s.
+    pub unavailable_for: Duration,
+    /// How many restarts of one container make a crash loop; it then counts at once. Default: 2.
+    #[schemars(range(min = 1, max = 100))]
+    pub crash_loops: u32,
+}
+
+/// What may be done. Each part that is absent is not allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Actions {
+    /// Containment: freezing a bad rollout, quarantining single pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolate: Option<Isolate>,
+    /// Restoring the closure of a verified stable state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
+    /// Moving traffic to a standby.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
+}
+
+/// Containment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Isolate {
+    /// Pause a bad rollout where the restore cannot follow at once. Released by us in every case. Default: true.
+    pub freeze: bool,
+    /// How many pods may be quarantined at once. 0 forbids it. Default: 1.
+    #[schemars(range(min = 0, max = 100))]
+    pub max_pods: u32,
+    /// How long a quarantined pod is kept for inspection before it is deleted. Default: 10m.
+    pub inspection: Duration,
+}
+
+/// Restoring the closure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rollback {
+    /// States older than this are not used. Default: 720h (30 days).
+    pub max_age: Duration,
+}
+
+/// Moving traffic to a standby.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Failover {
+    /// A Deployment that can serve instead of the target, with pod labels of its own. Required.
+    pub standby: TargetRef,
+    /// Through what the traffic is moved. Required.
+    pub via: Via,
+    /// `Automatic`: traffic returns when home is repaired and verified. `Manual`: it returns when a person sets
+    /// `spec.failback` on the Recovery. Default: Automatic.
+    #[serde(default)]
+    pub failback: Failback,
+}
+
+/// Through what traffic is moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Via {
+    /// Name of the Service whose selector is switched to the standby's labels.
+    #[schemars(length(min = 1, max = 63))]
+    pub service: String,
+}
+
+/// When traffic returns home.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Failback {
+    /// When home is repaired and verified.
+    #[default]
+    Automatic,
+    /// When a person says so.
+    Manual,
+}
+
+/// Restraint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Limits {
+    /// How many remedies may be tried in one incident. Default: 2.
+    #[schemars(range(min = 1, max = 10))]
+    pub max_attempts: u32,
+    /// How long nothing new is begun on this target after a recovery that acted. Default: 5m.
+    pub cooldown: Duration,
+}
+
+/// How much is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct History {
+    /// How many stable states are kept; pinned ones do not count. Default: 5.
+    #[schemars(range(min = 1, max = 50))]
+    pub stable_states: u32,
+}
+
+fn default_objective() -> Duration {
+    Duration::minutes(2)
+}
+
+impl Default for Stability {
+    fn default() -> Self {
+        Self { soak: Duration::minutes(5), min_ready: "100%".into(), max_restarts: 0 }
+    }
+}
+
+impl Default for Verification {
+    fn default() -> Self {
+        Self { window: Duration::seconds(30) }
+    }
+}
+
+impl Default for Closure {
+    fn default() -> Self {
+        Self { config_maps: MemberPolicy::Restore }
+    }
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self { unavailable_for: Duration::seconds(10), crash_loops: 2 }
+    }
+}
+
+impl Default for Actions {
+    fn default() -> Self {
+        Self { isolate: Some(Isolate::default()), rollback: Some(Rollback::default()), failover: None }
+    }
+}
+
+impl Default for Isolate {
+    fn default() -> Self {
+        Self { freeze: true, max_pods: 1, inspection: Duration::minutes(10) }
+    }
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self { max_age: Duration::minutes(720 * 60) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_attempts: 2, cooldown: Duration::minutes(5) }
+    }
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { stable_states: 5 }
+    }
+}
+
+/// What we currently know about the policy and its target. Written on change only.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryPolicyStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// A one-word summary for display. Tools should read the conditions.
+    #[serde(default)]
+    pub state: State,
+    /// `Ready` (accepted and armed), `TargetHealthy`, `Recoverable`; and while true `Recovering`, `Suspended`,
+    /// `Conflicted`.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+    /// How far the live target is from its stable state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    /// Name of the StableState that would be restored now; empty if there is none.
+    #[serde(default)]
+    pub stable_state: String,
+    /// Name of the open Recovery; empty if there is none.
+    #[serde(default)]
+    pub active_recovery: String,
+}
+
+/// A one-word summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum State {
+    /// Not yet judged, or the policy is not armed.
+    #[default]
+    Pending,
+    /// Facts are missing or old.
+    Unknown,
+    /// Healthy, and soaking towards a stable state.
+    Soaking,
+    /// Healthy, in its stable state.
+    Stable,
+    /// Something is wrong, or differs, and nothing is being done yet.
+    Unstable,
+    /// A Recovery is acting or verifying.
+    Recovering,
+    /// A Recovery holds: deliberately nothing is done.
+    Held,
+    /// Suspended by the policy or for the whole operator.
+    Suspended,
+}
+
+/// How far the live target is from its stable state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// `0.00` = there; `1.00` = nothing is as it was.
+    #[schemars(length(max = 8))]
+    pub distance: String,
+    /// The parts of the distance that are not zero.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub components: Vec<DriftComponent>,
+}
+
+/// One part of the distance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftComponent {
+    /// Which part: `closure`, `readiness`, `revisions`, `endpoints` or `leftovers`.
+    #[schemars(length(max = 32))]
+    pub name: String,
+    /// Its share of the distance, weight included.
+    #[schemars(length(max = 8))]
+    pub share: String,
+    /// What differs, for people.
+    #[schemars(length(max = 512))]
+    pub message: String,
+}

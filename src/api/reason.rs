@@ -1,0 +1,151 @@
+//! One closed set of names. A reason is at once the reason of a condition, of an Event and of a
+//! hold, the value of a metric label, an anchor in the documentation and the name of a test.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Declares the enum together with the list of all of its values, so that the list cannot fall behind.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Why something is as it is. Each decision branch has one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// All reasons, in declaration order.
+            pub const ALL: &[Reason] = &[$(Reason::$name,)*];
+
+            /// The reason as written in conditions, Events and metric labels.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Reason::$name => stringify!($name),)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    // ---- of a policy
+    /// The policy is accepted and armed: references resolved, watches fresh.
+    Armed,
+    /// The object named by `targetRef` does not exist.
+    TargetNotFound,
+    /// The target is owned by another controller, which would undo what we do.
+    TargetOwned,
+    /// Another policy names the same target; neither acts.
+    Conflicted,
+    /// Facts are missing or too old to judge by.
+    Blind,
+    /// The policy itself says `suspend`, or the whole operator is suspended.
+    Suspended,
+    /// The chart's ceiling lowers this policy's mode.
+    ModeCeiling,
+    /// The policy or an object it needs cannot be read.
+    Malformed,
+    // ---- of a target
+    /// Every criterion of stability holds.
+    Healthy,
+    /// A rollout is under way, and has time left.
+    RollingOut,
+    /// No pod is wanted: the target is scaled to zero.
+    ScaledToZero,
+    /// A container restarts again and again.
+    CrashLoop,
+    /// An image cannot be pulled.
+    ImagePull,
+    /// A container or pod cannot be created.
+    PodCreation,
+    /// A rollout is past its deadline.
+    RolloutStuck,
+    /// Fewer pods are ready than required.
+    Unavailable,
+    // ---- of being recoverable
+    /// A verified stable state exists and can be used.
+    StateReady,
+    /// The target has not yet held its criteria for the soak.
+    Soaking,
+    /// There is no verified stable state to go back to.
+    NoStableState,
+    /// The seal of a stable state is not ours: it was forged, edited or moved.
+    SealInvalid,
+    /// A copy that a stable state needs is missing or changed.
+    CopyMissing,
+    /// A closure is too large to be recorded.
+    TooLarge,
+    // ---- of a decision
+    /// The closure changed and the symptom began after: restore it.
+    ChangeReverted,
+    /// A bad copy among good ones of the same revision: take it out.
+    PodIsolated,
+    /// The bad revision is stopped from spreading while nothing else is possible.
+    RolloutFrozen,
+    /// The target is down, nothing changed here and the standby is ready: move the traffic.
+    TrafficMoved,
+    /// Nothing differs from the stable state, so there is nothing to revert.
+    NoChangeToRevert,
+    /// The symptom began before the change, so reverting the change would not help.
+    SymptomBeforeChange,
+    /// The cause is not known.
+    CauseUnknown,
+    /// The policy does not allow this remedy.
+    NotAllowed,
+    /// The remedy does not fit the suspect.
+    NotIndicated,
+    /// More pods are bad than may be isolated.
+    TooManyPods,
+    /// The remedy would take the last ready copy.
+    LastHealthyCopy,
+    /// No standby is declared.
+    NoStandby,
+    /// The declared standby is missing or not ready.
+    StandbyNotReady,
+    /// The Service named for failover is missing or does not lead to the target.
+    ServiceNotFound,
+    /// The target still serves; failover is for a target that is down.
+    TargetServing,
+    /// The stable state is older than the policy allows.
+    StateTooOld,
+    /// The owner declared the present content irreversible.
+    Irreversible,
+    /// The target is paused by someone else: hands off.
+    PausedByOther,
+    /// The same remedy was tried for the same evidence.
+    AlreadyTried,
+    /// As many attempts were made as the policy allows.
+    AttemptsExhausted,
+    /// The last action on this target was too recent.
+    Cooldown,
+    /// The mode is Observe: recorded what would be done.
+    ObserveOnly,
+    /// The mode is Recommend: waiting for a person's approval of exactly this plan.
+    AwaitingApproval,
+    /// A person rejected the plan.
+    Rejected,
+    // ---- of an outcome
+    /// Verified: back in the stable state, for the whole window, from fresh facts.
+    Verified,
+    /// Acting: steps are outstanding.
+    Acting,
+    /// Acted; the proof is still running.
+    Verifying,
+    /// Traffic is on the standby until home is repaired and verified.
+    OnStandby,
+    /// Not verified within the objective.
+    VerificationTimedOut,
+    /// The symptom went away before anything was done.
+    HealedItself,
+    /// A person or a pipeline changed the target meanwhile; we let go.
+    Superseded,
+    /// A person asked to abort.
+    AbortedByUser,
+    /// The policy was deleted; we let go.
+    PolicyDeleted,
+    /// The target was deleted, or replaced by another of the same name.
+    TargetGone,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

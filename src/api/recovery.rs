@@ -1,0 +1,352 @@
+//! `Recovery`: the write-ahead journal of one incident, and what a person reads about it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Reason;
+
+/// One incident: from the first symptom to a terminal outcome. Created by the operator; people speak
+/// through `approval`, `abort` and `failback`.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "homeostat.dev",
+    version = "v1alpha1",
+    kind = "Recovery",
+    plural = "recoveries",
+    namespaced,
+    shortname = "rec",
+    category = "homeostat",
+    status = "RecoveryStatus",
+    derive = "PartialEq",
+    doc = "One incident of a target: what was seen, what was decided and why, every step, and the outcome. Written by the operator; `spec.approval`, `spec.abort` and `spec.failback` are for people.",
+    printcolumn(name = "Target", type_ = "string", json_path = ".spec.opening.target.name"),
+    printcolumn(name = "Symptom", type_ = "string", json_path = ".spec.opening.symptom.reason"),
+    printcolumn(name = "Suspect", type_ = "string", json_path = ".status.journal.suspect"),
+    printcolumn(name = "Decision", type_ = "string", json_path = ".status.journal.decision.reason"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.journal.phase"),
+    printcolumn(name = "Outcome", type_ = "string", json_path = ".status.journal.outcome"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.journal.reason", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.journal.message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.opening == oldSelf.opening").message("spec.opening is the operator's record of how the incident began and cannot be changed"))]
+pub struct RecoverySpec {
+    /// The journal as it was when the incident was opened, with the first intent: written in the body of the create,
+    /// before any effect. Immutable.
+    pub opening: Journal,
+    /// A person's answer to a plan that waits for approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// Set to true to make us let go: what we froze or quarantined is released, then nothing more is written.
+    /// Default: false.
+    #[serde(default)]
+    pub abort: bool,
+    /// Set to true to let traffic return home, where the policy says `failback: Manual`. Default: false.
+    #[serde(default)]
+    pub failback: bool,
+}
+
+/// A person's answer to a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// `Approve` or `Reject`.
+    pub decision: ApprovalDecision,
+    /// The `planDigest` that was shown. An approval of another plan is ignored, and said so.
+    #[schemars(length(min = 1, max = 64))]
+    pub plan_digest: String,
+}
+
+/// `Approve` or `Reject`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ApprovalDecision {
+    /// Carry out exactly this plan.
+    Approve,
+    /// Do not.
+    Reject,
+}
+
+/// The present journal. Absent until the first write after the create: then `spec.opening` is the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryStatus {
+    /// The journal as it stands.
+    pub journal: Journal,
+}
+
+/// Everything known about one incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Journal {
+    /// Name of the RecoveryPolicy.
+    #[schemars(length(max = 253))]
+    pub policy: String,
+    /// The target, with the uid it had when the incident began.
+    pub target: ObjectRef,
+    /// What was seen wrong.
+    pub symptom: SymptomRecord,
+    /// What most likely caused it.
+    pub suspect: Suspect,
+    /// What was decided, and what was not.
+    pub decision: Decision,
+    /// Digest of the closure that was live when the incident began: the one that is bad.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub broken: String,
+    /// Name of the StableState that is being restored; empty if none.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub stable_state: String,
+    /// How many remedies were begun in this incident.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100))]
+    pub attempt: u32,
+    /// What is done, in order; each is recorded here before it happens.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub steps: Vec<Step>,
+    /// When what happened. Absent entries have not happened.
+    #[serde(default)]
+    pub timeline: Timeline,
+    /// Where the incident stands.
+    pub phase: Phase,
+    /// How it ended. May be present and still change until the phase is `Closed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The reason of the phase or of the outcome.
+    pub reason: Reason,
+    /// One sentence for people: what is so, and what happens or must happen next.
+    #[serde(default)]
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// An object in the namespace of the Recovery.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// Kind of the object.
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// Name of the object.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// The uid it must have; empty for an object that is to be created.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub uid: String,
+}
+
+impl std::fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// What was seen wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SymptomRecord {
+    /// Which symptom.
+    pub reason: Reason,
+    /// What was seen, for people.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// Since when.
+    pub since: MicroTime,
+}
+
+/// What most likely caused a symptom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Suspect {
+    /// The live closure differs from the stable state, and the symptom began after.
+    Change,
+    /// One copy is bad while others of the same revision are good.
+    Pod,
+    /// Nothing changed here, or nothing explains it.
+    Unknown,
+}
+
+/// What was decided, and what was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// The remedy that was chosen.
+    pub remedy: Remedy,
+    /// Why this one.
+    pub reason: Reason,
+    /// One sentence for people.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// Digest of the steps: what an approval must name.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub plan_digest: String,
+    /// Every other remedy, with the reason why it was refused.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub alternatives: Vec<Alternative>,
+}
+
+/// A remedy that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Alternative {
+    /// The remedy.
+    pub remedy: Remedy,
+    /// Which guard refused it.
+    pub reason: Reason,
+    /// One sentence for people.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// The kinds of remedy a decision chooses between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Remedy {
+    /// Take single bad pods out of service and let their controller replace them.
+    IsolatePods,
+    /// Restore the closure of a verified stable state.
+    Rollback,
+    /// Move traffic to the standby, and back when home is verified.
+    Failover,
+    /// Stop a bad rollout from spreading.
+    Freeze,
+    /// Deliberately do nothing.
+    Hold,
+}
+
+/// One thing we may do to a cluster. The set is closed: nothing else is ever written to a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Remediation {
+    /// Pause the Deployment.
+    FreezeRollout,
+    /// End our own pause.
+    ReleaseFreeze,
+    /// Put a ConfigMap's recorded content back.
+    RestoreConfigMap,
+    /// Put the Deployment's recorded template and strategy back, and end our own pause with it.
+    RestoreTemplate,
+    /// Give the fields we wrote back to their previous manager.
+    HandBackFields,
+    /// Take a pod out of its Service and from its ReplicaSet.
+    QuarantinePod,
+    /// Delete a pod that we quarantined.
+    DeletePod,
+    /// Point the Service at the standby.
+    SwitchService,
+    /// Point the Service back home.
+    ReturnService,
+}
+
+/// One step: an intent, recorded before its effect, and the receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// What is done.
+    pub remediation: Remediation,
+    /// To which object, with the uid it must have.
+    pub object: ObjectRef,
+    /// What is intended, for people.
+    #[schemars(length(max = 512))]
+    pub intent: String,
+    /// What must be there before: a digest of the content, or a JSON object (labels, a selector). Also the way back.
+    #[serde(default)]
+    #[schemars(length(max = 4096))]
+    pub from: String,
+    /// What will be there after, in the same form as `from`; for `HandBackFields` the manager, for `QuarantinePod` the
+    /// end of the inspection.
+    #[serde(default)]
+    #[schemars(length(max = 4096))]
+    pub to: String,
+    /// How far it is.
+    pub state: StepState,
+    /// When the API server acknowledged the effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<MicroTime>,
+}
+
+/// How far a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StepState {
+    /// Intended, not known to have happened.
+    Planned,
+    /// Acknowledged by the API server, or seen to be so.
+    Done,
+    /// Found unnecessary or impossible: the object is gone or belongs to someone else now.
+    Skipped,
+}
+
+/// When what happened, in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeline {
+    /// The symptom counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detected: Option<MicroTime>,
+    /// The decision was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<MicroTime>,
+    /// The first effect was acknowledged: it spreads no further.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contained: Option<MicroTime>,
+    /// The last effect was acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acted: Option<MicroTime>,
+    /// Everything was seen to be back for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converged: Option<MicroTime>,
+    /// It stayed so for the verification window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<MicroTime>,
+    /// The incident was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<MicroTime>,
+}
+
+/// Where an incident stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Steps are outstanding.
+    Acting,
+    /// Acted; the proof is running.
+    Verifying,
+    /// Traffic is on the standby; home is not yet verified.
+    OnStandby,
+    /// Deliberately nothing is done, for the reason given.
+    Holding,
+    /// Waiting for a person's approval.
+    AwaitingApproval,
+    /// Letting go: what we hold is being released.
+    Releasing,
+    /// Over.
+    Closed,
+}
+
+/// How an incident ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Outcome {
+    /// Verified back.
+    Recovered,
+    /// Something is better, but not everything is proven.
+    PartiallyRecovered,
+    /// Deliberately nothing was done.
+    Held,
+    /// Handed to a person with everything learnt.
+    Escalated,
+    /// A person or pipeline changed the target meanwhile; we let go.
+    Superseded,
+    /// Ended without a result: policy or target gone, or aborted.
+    Abandoned,
+}
+
+impl Recovery {
+    /// The journal as it stands.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        self.status.as_ref().map_or(&self.spec.opening, |status| &status.journal)
+    }
+}

@@ -1,0 +1,296 @@
+//! What is known about one policy and its target, as plain values.
+//!
+//! Facts are made by `observe` and by tests. This module must not judge: it only says what was seen.
+//! Everything here can be written to and read from JSON, so that a decision can be replayed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::api::recovery::{Journal, RecoverySpec};
+use crate::api::stable_state::{FieldOwner, Review};
+use crate::api::{RecoveryPolicySpec, RecoveryPolicyStatus};
+
+/// Everything known about one policy at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// Namespace of the policy and of everything else here.
+    pub namespace: String,
+    /// Name of the policy, also when it no longer exists.
+    pub policy_name: String,
+    /// The policy; `None` once it is deleted.
+    pub policy: Option<PolicyFacts>,
+    /// How good our eyes are.
+    pub sight: Sight,
+    /// What the operator as a whole allows.
+    pub ceiling: Ceiling,
+    /// The target; `None` if it does not exist.
+    pub target: Option<Workload>,
+    /// ReplicaSets of the target.
+    pub revisions: Vec<Revision>,
+    /// Pods of the target, those being deleted included, quarantined ones excluded.
+    pub pods: Vec<PodFacts>,
+    /// Pods that this policy's recoveries quarantined and that still exist.
+    pub quarantined: Vec<PodFacts>,
+    /// ConfigMaps that the live target or any of its states refers to, by name; absent ones are missing here.
+    pub config_maps: BTreeMap<String, ConfigMapFacts>,
+    /// Services whose selector matches the target's pod template, and the one named for failover.
+    pub services: Vec<ServiceFacts>,
+    /// The declared standby, if it is declared and exists.
+    pub standby: Option<Workload>,
+    /// The pods of the standby.
+    #[serde(default)]
+    pub standby_pods: Vec<PodFacts>,
+    /// Stable states of this policy.
+    pub states: Vec<StateFacts>,
+    /// Recoveries of this policy, oldest first.
+    pub recoveries: Vec<RecoveryFacts>,
+}
+
+/// How good our eyes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sight {
+    /// Kinds that we are not hearing from, with what is the matter; empty when all is fresh.
+    pub blind: Vec<String>,
+    /// Objects of this namespace that cannot be read, and that might have mattered.
+    pub malformed: Vec<String>,
+}
+
+/// What the operator as a whole allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// The highest mode.
+    pub mode: crate::api::Mode,
+    /// Every new action in the cluster is stopped.
+    pub suspended: bool,
+}
+
+/// The policy itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PolicyFacts {
+    /// Its uid.
+    pub uid: String,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// The spec.
+    pub spec: RecoveryPolicySpec,
+    /// The status as last written.
+    pub status: RecoveryPolicyStatus,
+    /// Being deleted.
+    pub deleting: bool,
+    /// Other policies that name the same target.
+    pub rivals: Vec<String>,
+}
+
+/// A Deployment, reduced to what decisions need.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workload {
+    /// Name.
+    pub name: String,
+    /// Uid: another uid is another workload.
+    pub uid: String,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// The generation its controller has seen.
+    pub observed_generation: i64,
+    /// Digest of template and strategy, normalised.
+    pub digest: String,
+    /// Digest of the pod template alone, as its controller compares it.
+    pub template: String,
+    /// Wanted pods.
+    pub replicas: i32,
+    /// Pods of the present template, as its controller counts them.
+    pub updated_replicas: i32,
+    /// All pods, as its controller counts them.
+    pub total_replicas: i32,
+    /// Ready pods, as its controller counts them.
+    pub ready_replicas: i32,
+    /// Available pods (ready for `minReadySeconds`), as its controller counts them.
+    pub available_replicas: i32,
+    /// Paused.
+    pub paused: bool,
+    /// The Recovery that paused it, if it was ours.
+    pub frozen_by: Option<String>,
+    /// `progressDeadlineSeconds`.
+    pub progress_deadline: i64,
+    /// Its controller says that the deadline is over.
+    pub deadline_exceeded: bool,
+    /// Its controller cannot create pods: the message.
+    pub creation_failure: Option<String>,
+    /// Owned by another controller: kind and name.
+    pub owner: Option<String>,
+    /// The owner declared the content irreversible.
+    pub irreversible: bool,
+    /// Being deleted.
+    pub deleting: bool,
+    /// `spec.selector.matchLabels`.
+    pub selector: BTreeMap<String, String>,
+    /// Labels of the pod template.
+    pub labels: BTreeMap<String, String>,
+    /// Names of ConfigMaps that the template refers to.
+    pub config_maps: BTreeSet<String>,
+    /// The field manager that owns most of the template.
+    pub field_owner: Option<FieldOwner>,
+}
+
+/// A ReplicaSet of the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Name.
+    pub name: String,
+    /// Digest of its pod template, without the label its controller adds.
+    pub template: String,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+/// A pod, reduced to what decisions need.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodFacts {
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Name of the ReplicaSet that controls it; empty if none.
+    pub revision: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it was created (whole seconds).
+    pub created: Timestamp,
+    /// Its Ready condition.
+    pub ready: bool,
+    /// When Ready last changed (whole seconds).
+    pub ready_since: Option<Timestamp>,
+    /// Restarts, all containers added up.
+    pub restarts: u32,
+    /// The highest number of restarts of a single container.
+    pub most_restarts: u32,
+    /// Reasons why containers wait, for example `CrashLoopBackOff`.
+    pub waiting: BTreeSet<String>,
+    /// Being deleted.
+    pub deleting: bool,
+    /// Ended for good (phase Succeeded or Failed).
+    pub finished: bool,
+    /// The Recovery that quarantined it.
+    pub quarantined_by: Option<String>,
+    /// When its inspection ends.
+    pub inspect_until: Option<Timestamp>,
+}
+
+/// A ConfigMap, reduced to its identity and digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigMapFacts {
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Digest of its content: data, binaryData, immutable.
+    pub digest: String,
+    /// Size of the content in bytes of canonical JSON.
+    pub size: usize,
+    /// For an immutable copy of ours, whether it is immutable still; `None` for any other.
+    pub sealed_copy: Option<bool>,
+}
+
+/// A Service and what it offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceFacts {
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Its selector.
+    pub selector: BTreeMap<String, String>,
+    /// The Recovery that switched it.
+    pub switched_by: Option<String>,
+    /// Uids of the pods that its EndpointSlices offer as ready.
+    pub offered: BTreeSet<String>,
+    /// Publishes pods that are not ready as well; then its offers prove nothing about readiness.
+    pub publishes_not_ready: bool,
+}
+
+impl ServiceFacts {
+    /// Whether its selector matches pods with these labels. An empty selector matches nothing.
+    #[must_use]
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        !self.selector.is_empty() && self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+/// A StableState, without its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateFacts {
+    /// Name.
+    pub name: String,
+    /// Digest over all members.
+    pub digest: String,
+    /// The target's name it was recorded for.
+    pub target: String,
+    /// Its members.
+    pub members: Vec<MemberFacts>,
+    /// When it was recorded.
+    pub created: Timestamp,
+    /// The slowest pod's time from creation to ready, in seconds.
+    pub time_to_ready: i64,
+    /// Whether the seal is ours.
+    pub sealed: bool,
+    /// A person's word on it.
+    pub review: Option<Review>,
+}
+
+/// One member of a state, without its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberFacts {
+    /// `Deployment` or `ConfigMap`.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// Digest of the content; empty if absent.
+    pub digest: String,
+    /// Recorded as absent.
+    pub absent: bool,
+    /// Name of its immutable copy; empty if it has none.
+    pub copy: String,
+    /// Who owned it.
+    pub owner: Option<FieldOwner>,
+}
+
+/// A Recovery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecoveryFacts {
+    /// Name.
+    pub name: String,
+    /// What people said (`approval`, `abort`, `failback`), and the opening.
+    pub spec: RecoverySpec,
+    /// The journal as it stands.
+    pub journal: Journal,
+}
+
+impl RecoveryFacts {
+    /// Not over yet.
+    #[must_use]
+    pub fn open(&self) -> bool {
+        self.journal.phase != crate::api::Phase::Closed
+    }
+}
+
+impl Facts {
+    /// The open Recovery, if there is one.
+    #[must_use]
+    pub fn open_recovery(&self) -> Option<&RecoveryFacts> {
+        self.recoveries.iter().rev().find(|recovery| recovery.open())
+    }
+
+    /// Pods that count: not being deleted and not ended.
+    pub fn live_pods(&self) -> impl Iterator<Item = &PodFacts> {
+        self.pods.iter().filter(|pod| !pod.deleting && !pod.finished)
+    }
+
+    /// Names of the ReplicaSets whose template is the target's present one. Empty while the target is missing.
+    #[must_use]
+    pub fn present_revisions(&self) -> BTreeSet<&str> {
+        let Some(target) = &self.target else { return BTreeSet::new() };
+        self.revisions.iter().filter(|r| r.template == target.template).map(|r| r.name.as_str()).collect()
+    }
+}

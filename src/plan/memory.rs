@@ -1,0 +1,52 @@
+//! What the plan carries from one step to the next: since when something has been so.
+//!
+//! It lives in the process only. After a restart, or after any gap in sight, it is empty: time that
+//! was not observed never counts towards anything.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::api::Reason;
+
+/// A value and since when it has been seen without a break.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since<T> {
+    /// The value.
+    pub value: T,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+impl<T: PartialEq> Since<T> {
+    /// Keeps the older instant while the value stays the same; begins anew when it changes.
+    #[must_use]
+    pub fn carry(previous: Option<Self>, value: T, now: Timestamp) -> Self {
+        match previous {
+            Some(previous) if previous.value == value => previous,
+            _ => Self { value, at: now },
+        }
+    }
+}
+
+/// Since when what has been so, for one policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The uid of the target that all of this is about.
+    pub target: String,
+    /// The live closure, by digest.
+    pub closure: Option<Since<String>>,
+    /// The rollout under way, by template digest.
+    pub rollout: Option<Since<String>>,
+    /// Fewer pods ready than required.
+    pub short: Option<Since<()>>,
+    /// A symptom that counts.
+    pub symptom: Option<Since<Reason>>,
+    /// The soak, by closure digest.
+    pub soak: Option<Since<String>>,
+    /// Everything is back.
+    pub back: Option<Since<()>>,
+    /// Restarts of each pod when it was first seen, by uid.
+    pub restarts: BTreeMap<String, u32>,
+}
