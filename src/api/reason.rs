@@ -132,6 +132,8 @@ reasons! {
     OnStandby,
     /// Not verified within the objective.
     VerificationTimedOut,
+    /// The API server refused a write of the plan.
+    WriteRefused,
     /// The symptom went away before anything was done.
     HealedItself,
     /// A person or a pipeline changed the target meanwhile; we let go.

@@ -206,6 +206,9 @@ pub struct ServiceFacts {
     pub switched_by: Option<String>,
     /// Uids of the pods that its EndpointSlices offer as ready.
     pub offered: BTreeSet<String>,
+    /// The field manager that owns most of its spec.
+    #[serde(default)]
+    pub field_owner: Option<FieldOwner>,
     /// Publishes pods that are not ready as well; then its offers prove nothing about readiness.
     pub publishes_not_ready: bool,
 }

@@ -8,8 +8,6 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::api::Reason;
-
 /// A value and since when it has been seen without a break.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Since<T> {
@@ -37,16 +35,19 @@ pub struct Memory {
     pub target: String,
     /// The live closure, by digest.
     pub closure: Option<Since<String>>,
+    /// The closure changed while something was wrong: somebody may be fixing it. What was seen of pods from before that
+    /// change (the value) does not count until this instant.
+    pub grace: Option<Since<Timestamp>>,
     /// The rollout under way, by template digest.
     pub rollout: Option<Since<String>>,
     /// Fewer pods ready than required.
     pub short: Option<Since<()>>,
-    /// A symptom that counts.
-    pub symptom: Option<Since<Reason>>,
+    /// A symptom that counts; the value is the digest of the closure that was live when it began.
+    pub symptom: Option<Since<String>>,
     /// The soak, by closure digest.
     pub soak: Option<Since<String>>,
-    /// Everything is back.
+    /// Everything that the open Recovery wants is back.
     pub back: Option<Since<()>>,
-    /// Restarts of each pod when it was first seen, by uid.
+    /// Restarts of each pod when it was first seen, when the closure changed or when the soak began, by uid.
     pub restarts: BTreeMap<String, u32>,
 }

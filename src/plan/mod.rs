@@ -2,10 +2,106 @@
 //!
 //! There is no client, clock, randomness, file or environment here: time is an argument, and the
 //! same input gives the same bytes. Nothing above this module may be named in it.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod assess;
+pub mod closure;
 pub mod content;
+pub mod decide;
+pub mod drift;
 pub mod facts;
+pub mod guard;
+pub mod journal;
+mod letting_go;
 pub mod memory;
+pub mod notice;
+pub mod soak;
+pub mod states;
+mod status;
+pub mod steps;
+pub mod triage;
+pub mod verify;
 
+use jiff::{SignedDuration, Timestamp};
+
+pub use assess::{Assessment, Verdict};
 pub use facts::Facts;
+pub use journal::{Receipt, Record, Turn};
 pub use memory::Memory;
+pub use notice::Notice;
+
+use crate::api::RecoveryPolicyStatus;
+use soak::{Earned, Soak};
+
+/// With nothing to wait for we look again after this long, so that a lost wake-up cannot last.
+const LONGEST_SLEEP: SignedDuration = SignedDuration::from_secs(300);
+
+/// What one step of the loop comes to.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What is so.
+    pub assessment: Assessment,
+    /// What to remember until the next step.
+    pub memory: Memory,
+    /// The policy's status as it should be; `None` without a policy.
+    pub status: Option<RecoveryPolicyStatus>,
+    /// What to record in a Recovery, and then to do.
+    pub turn: Option<Turn>,
+    /// A stable state that was earned and is to be recorded.
+    pub earned: Option<Earned>,
+    /// Names of stable states beyond the history limit.
+    pub expired: Vec<String>,
+    /// What to announce once it is recorded.
+    pub notices: Vec<Notice>,
+    /// When to look again although nothing changed.
+    pub wake_at: Timestamp,
+}
+
+/// One step: assess, verify, decide. The only entry.
+#[must_use]
+pub fn step(facts: &Facts, mut memory: Memory, now: Timestamp) -> Plan {
+    let assessment = assess::assess(facts, &mut memory, now);
+    let soak = soak::soak(facts, &assessment, &mut memory, now);
+    let view = journal::View { facts, assessment: &assessment, now };
+    let open = facts.open_recovery();
+    let turn = match open {
+        Some(open) => Some(journal::advance(&view, open, &mut memory)),
+        None => journal::begin(&view).or_else(|| journal::sweep(&view)),
+    };
+    let before = open.map(|open| &open.journal);
+    let status = facts.policy.as_ref().map(|policy| {
+        let after = match turn.as_ref().and_then(|turn| Some((turn.recovery.as_str(), turn.record.as_ref()?))) {
+            Some((name, Record::Open(journal) | Record::Update(journal))) => Some((name, journal.as_ref())),
+            None => open.map(|open| (open.name.as_str(), &open.journal)),
+        };
+        let after = after.filter(|(_, journal)| journal.phase != crate::api::Phase::Closed);
+        status::status(facts, policy, &assessment, &soak, after, now)
+    });
+    let soaked = match &soak {
+        Soak::Running(due) => Some(*due),
+        _ => None,
+    };
+    let until = turn.as_ref().and_then(|turn| turn.until);
+    let wakes = [Some(now + LONGEST_SLEEP), assessment.look_again, soaked, until];
+    let wake_at = wakes.into_iter().flatten().min().unwrap_or(now + LONGEST_SLEEP);
+    let notices = turn.as_ref().map(|turn| notice::of_turn(turn, before)).unwrap_or_default();
+    let earned = match soak {
+        Soak::Complete(earned) => Some(earned),
+        _ => None,
+    };
+    Plan { expired: expired(facts), assessment, memory, status, turn, earned, notices, wake_at }
+}
+
+/// States beyond the history limit: the oldest first to go; never a pinned one, the reference, or one in use.
+fn expired(facts: &Facts) -> Vec<String> {
+    let Some(policy) = facts.policy.as_ref().filter(|policy| policy.rivals.is_empty()) else { return vec![] };
+    let limit = policy.spec.history.stable_states as usize;
+    let in_use = facts.open_recovery().map(|open| open.journal.stable_state.as_str());
+    let reference = states::reference(facts).ok().map(|state| state.name.as_str());
+    let own = states::by_age(facts).into_iter().filter(|state| state.sealed && state.review.is_none());
+    own.skip(limit)
+        .map(|state| state.name.as_str())
+        .filter(|name| Some(*name) != in_use && Some(*name) != reference)
+        .map(str::to_owned)
+        .collect()
+}

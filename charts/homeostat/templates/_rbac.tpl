@@ -38,7 +38,7 @@ or as one Role per watched namespace. No wildcards: `make chart-test` refuses th
   verbs: [get, list, watch]
 {{- end -}}
 
-{{/* Write status, journals and stable states. ConfigMaps: immutable copies are made and, when they expire, deleted. */}}
+{{/* Write status, journals and stable states; make immutable copies of ConfigMaps and delete expired ones. */}}
 {{- define "homeostat.rules.record" -}}
 - apiGroups: [homeostat.dev]
   resources: [recoverypolicies/status, recoveries/status]
@@ -113,14 +113,14 @@ or as one Role per watched namespace. No wildcards: `make chart-test` refuses th
   verbs: [create, update, patch, delete]
 {{- end -}}
 
-{{/* For people. Approve, reject or abort an open Recovery. */}}
+{{/* For people. Answer, abort or send home an open Recovery; pin or reject a state. CEL guards all else. */}}
 {{- define "homeostat.rules.approver" -}}
 - apiGroups: [homeostat.dev]
-  resources: [recoveries]
+  resources: [recoveries, stablestates]
   verbs: [get, list, watch, patch, update]
 {{- end -}}
 
-{{/* One role and its binding to the operator. Takes root, name, rules (a template's name) and, for a Role, namespace. */}}
+{{/* A role and its binding to the operator. Takes root, name, rules (a template's name); for a Role, namespace. */}}
 {{- define "homeostat.boundRole" -}}
 {{- $kind := ternary "Role" "ClusterRole" (not (empty .namespace)) }}
 ---

@@ -1,0 +1,160 @@
+# Everything a developer or a CI job runs. `make` alone lists the targets.
+# Cargo, and Go for the test control plane, are all that has to be there; helm is built when missing.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+DOCKER ?= docker
+IMAGE ?= homeostat:dev
+CHART := charts/homeostat
+GENERATED := target/generated
+
+# Asked for on first use, then remembered. Set HELM to use another binary.
+CLUSTER = $(CARGO) run -q -p cluster --
+tool = $(eval $(1) := $$(shell $(CLUSTER) path $(2)))$(or $($(1)),$(error "$(CLUSTER) path $(2)" gave no path))
+HELM ?= $(call tool,HELM,helm)
+
+# Helm tells about the link to the CRDs on every call: drop that line, keep everything else it says.
+QUIET = 2> >(grep -v 'found symbolic link in path' >&2 || true)
+
+say = @printf '\n==> %s\n' '$(1)'
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# --- Code ---------------------------------------------------------------------------------------------------------
+
+.PHONY: build
+build: ## Build the operator for release
+	$(CARGO) build --release --locked
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: lint
+lint: ## Check format, clippy and, if cargo-deny is installed, licences, bans and sources
+	$(call say,lint)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+	  $(CARGO) deny check bans licenses sources; \
+	else \
+	  echo 'cargo-deny is not installed: licences, bans and sources not checked'; \
+	fi
+
+# --- Generated files ----------------------------------------------------------------------------------------------
+
+.PHONY: generate
+generate: ## Write crds/ from the types and deploy/install.yaml from the chart
+	$(call say,generate)
+	rm -rf $(GENERATED)
+	mkdir -p $(GENERATED)/crds crds
+	$(CARGO) run -q -p homeostat --bin homeostat -- crds --output-dir $(GENERATED)/crds
+	rm -f crds/*.yaml
+	cp $(GENERATED)/crds/*.yaml crds/
+	$(call install-yaml,$(GENERATED)/install.yaml)
+	cp $(GENERATED)/install.yaml deploy/install.yaml
+
+.PHONY: check-generated
+check-generated: ## Fail if a generated file is not what `make generate` would write
+	$(call say,check-generated)
+	rm -rf $(GENERATED)
+	mkdir -p $(GENERATED)/crds
+	$(CARGO) run -q -p homeostat --bin homeostat -- crds --output-dir $(GENERATED)/crds
+	@diff -ru crds $(GENERATED)/crds || { echo 'crds/ is out of date: run make generate'; exit 1; }
+	$(call install-yaml,$(GENERATED)/install.yaml)
+	@diff -u deploy/install.yaml $(GENERATED)/install.yaml || \
+	  { echo 'deploy/install.yaml is out of date: run make generate'; exit 1; }
+
+# Helm's own labels say nothing true about objects that kubectl applies.
+define install-yaml
+@echo 'render $(1)'
+@{ echo '# Generated from $(CHART) by `make generate`; do not edit.'; \
+   cat deploy/namespace.yaml; \
+   $(HELM) template homeostat $(CHART) --namespace homeostat-system --skip-tests $(QUIET) \
+     | sed -e '/^ *helm\.sh\/chart: /d' -e '/^ *app\.kubernetes\.io\/managed-by: Helm$$/d'; \
+ } > $(1)
+endef
+
+# --- Tests --------------------------------------------------------------------------------------------------------
+
+.PHONY: chart-test
+chart-test: ## Lint and render the chart with every values file; refuse bad values and wildcard rights
+	$(call say,chart-test)
+	@mkdir -p $(GENERATED)
+	@for values in $(CHART)/ci/*.yaml; do \
+	  echo "lint and render: $$values"; \
+	  $(HELM) lint --strict --quiet $(CHART) --values $$values $(QUIET); \
+	  $(HELM) template homeostat $(CHART) --namespace homeostat-system --values $$values $(QUIET) >/dev/null; \
+	  $(HELM) template homeostat $(CHART) --namespace homeostat-system --values $$values --set crds.enabled=false \
+	    $(QUIET) >$(GENERATED)/rendered.yaml; \
+	  if grep -nE '^ *((apiGroups|resources|resourceNames|verbs):|-) .*[*]' $(GENERATED)/rendered.yaml; then \
+	    echo "a role has a wildcard"; exit 1; \
+	  fi; \
+	done
+	@for values in $(CHART)/ci/refused/*.yaml; do \
+	  echo "must be refused: $$values"; \
+	  if $(HELM) template homeostat $(CHART) --values $$values >$(GENERATED)/refused.txt 2>&1; then \
+	    echo 'the schema accepted it'; exit 1; \
+	  fi; \
+	  grep -q "don't meet the specifications of the schema" $(GENERATED)/refused.txt || \
+	    { cat $(GENERATED)/refused.txt; echo 'refused, but not by the schema'; exit 1; }; \
+	done
+	@echo 'chart-test: ok'
+
+.PHONY: test
+test: lint check-generated chart-test ## Everything that must pass before a commit
+	$(call say,cargo test)
+	$(CARGO) test --workspace --locked
+
+.PHONY: e2e
+e2e: ## Full stories on a real control plane, started for the purpose
+	$(call say,e2e)
+	$(CARGO) test --locked --test e2e
+
+.PHONY: test-all
+test-all: test e2e ## test and e2e
+
+.PHONY: bench-latency
+bench-latency: ## Time from fault to first action, measured on a real control plane
+	$(CARGO) bench --locked --bench latency
+
+# --- Cluster ------------------------------------------------------------------------------------------------------
+
+.PHONY: cluster-build
+cluster-build: ## Build the test control plane into the cache (about ten minutes, once)
+	$(CLUSTER) build
+
+.PHONY: cluster-up
+cluster-up: ## Start a test cluster on this machine
+	$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: ## Stop it
+	$(CLUSTER) down
+
+.PHONY: demo
+demo: ## A bad release, and the way back; KEEP=1 leaves the cluster running
+	$(CARGO) run -q -p homeostat --example demo
+
+# --- Image --------------------------------------------------------------------------------------------------------
+
+.PHONY: image
+image: ## Build the image in a container; IMAGE names it
+	$(DOCKER) build --target source --tag $(IMAGE) .
+
+# The Dockerfile's other target: no base image and no network, only a static binary that is already there.
+HOST_TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
+.PHONY: image-prebuilt
+image-prebuilt: ## Build the image from a static binary that is built here first
+	RUSTFLAGS='-C target-feature=+crt-static' \
+	  $(CARGO) build --release --locked --bin homeostat --target $(HOST_TARGET) --target-dir target/static
+	mkdir -p target/image
+	cp target/static/$(HOST_TARGET)/release/homeostat target/image/homeostat
+	$(DOCKER) build --target prebuilt --tag $(IMAGE) .

@@ -1,0 +1,295 @@
+//! First step: what is so. One verdict, the symptom that counts, the pods that show it, and when to look again.
+//!
+//! A slow, healthy release is never a symptom: while a rollout is under way, not being ready counts
+//! only after a patience that the stable state itself has taught us. Nothing here chooses a remedy.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::closure::live_digest;
+use super::facts::{Facts, PodFacts, Workload};
+use super::memory::{Memory, Since};
+use super::states;
+use crate::api::Reason;
+use crate::api::policy::RecoveryPolicySpec;
+
+/// Reasons why a container waits that count at once.
+const IMAGE_PULL: [&str; 5] =
+    ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"];
+const CREATION: [&str; 3] = ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"];
+const CRASH_LOOP: &str = "CrashLoopBackOff";
+
+/// What is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every criterion holds.
+    Stable,
+    /// Some criterion does not hold; a symptom may or may not count yet.
+    Unstable,
+    /// It cannot be judged. Unknown never leads to action and never to "recovered".
+    Unknown,
+}
+
+/// A symptom that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symptom {
+    /// Which.
+    pub reason: Reason,
+    /// What was seen, for people.
+    pub message: String,
+    /// Since when it counts.
+    pub since: Timestamp,
+    /// Digest of the closure that was live when it began.
+    pub closure: String,
+}
+
+/// The answer of this step.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    /// What is so.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+    /// The symptom, if one counts.
+    pub symptom: Option<Symptom>,
+    /// Uids of the pods that show it.
+    pub bad_pods: Vec<String>,
+    /// A rollout is under way.
+    pub rolling: bool,
+    /// Digest of the live closure.
+    pub closure: String,
+    /// Pods that must be ready.
+    pub required: usize,
+    /// Pods that are ready.
+    pub ready: usize,
+    /// When this answer may change although no fact does.
+    pub look_again: Option<Timestamp>,
+}
+
+impl Assessment {
+    fn unknown(reason: Reason, message: String) -> Self {
+        let (symptom, bad_pods, closure, look_again) = (None, vec![], String::new(), None);
+        let (rolling, required, ready) = (false, 0, 0);
+        Self { verdict: Verdict::Unknown, reason, message, symptom, bad_pods, rolling, closure, required, ready, look_again }
+    }
+}
+
+/// Judges the facts. `memory` is brought up to date; it is emptied whenever we could not see.
+#[must_use]
+pub fn assess(facts: &Facts, memory: &mut Memory, now: Timestamp) -> Assessment {
+    let Some(policy) = &facts.policy else {
+        *memory = Memory::default();
+        return Assessment::unknown(Reason::PolicyDeleted, "the policy was deleted".into());
+    };
+    if let Some(problem) = facts.sight.blind.first() {
+        *memory = Memory::default();
+        return Assessment::unknown(Reason::Blind, problem.clone());
+    }
+    if let Some(object) = facts.sight.malformed.first() {
+        *memory = Memory::default();
+        return Assessment::unknown(Reason::Malformed, format!("{object} cannot be read; correct or delete it"));
+    }
+    let (Some(target), Some(closure)) = (&facts.target, live_digest(facts)) else {
+        *memory = Memory::default();
+        let message = format!("Deployment {} does not exist", policy.spec.target_ref.name);
+        return Assessment::unknown(Reason::TargetNotFound, message);
+    };
+    if memory.target != target.uid {
+        *memory = Memory { target: target.uid.clone(), ..Memory::default() };
+    }
+    if target.replicas == 0 {
+        *memory = Memory { target: target.uid.clone(), ..Memory::default() };
+        return Assessment::unknown(Reason::ScaledToZero, "no pod is wanted: replicas is 0".into());
+    }
+    Look { facts, spec: &policy.spec, target, closure, now }.judge(memory)
+}
+
+/// How long a pod may take to become ready: until the progress deadline, or three times what the stable state took,
+/// whichever is sooner; never less than six times `unavailableFor`, so that a fast service is not judged in a blink.
+#[must_use]
+pub fn patience(facts: &Facts, spec: &RecoveryPolicySpec, target: &Workload) -> SignedDuration {
+    let deadline = SignedDuration::from_secs(target.progress_deadline.clamp(1, 31_536_000));
+    let Ok(state) = states::reference(facts) else { return deadline };
+    let floor = spec.detection.unavailable_for.signed().saturating_mul(6);
+    deadline.min(SignedDuration::from_secs(state.time_to_ready.clamp(0, 86_400)).saturating_mul(3).max(floor))
+}
+
+/// Pods that must be ready: a share of the wanted ones, rounded up.
+#[must_use]
+pub fn required(spec: &RecoveryPolicySpec, replicas: i32) -> usize {
+    let percent = spec.stability.min_ready.trim_end_matches('%').parse::<usize>().unwrap_or(100).min(100);
+    (usize::try_from(replicas).unwrap_or(0) * percent).div_ceil(100)
+}
+
+struct Look<'a> {
+    facts: &'a Facts,
+    spec: &'a RecoveryPolicySpec,
+    target: &'a Workload,
+    closure: String,
+    now: Timestamp,
+}
+
+impl Look<'_> {
+    fn judge(self, memory: &mut Memory) -> Assessment {
+        let pods: Vec<&PodFacts> = self.facts.live_pods().collect();
+        for pod in &pods {
+            memory.restarts.entry(pod.uid.clone()).or_insert(pod.restarts);
+        }
+        memory.restarts.retain(|uid, _| pods.iter().any(|pod| pod.uid == *uid));
+
+        let patience = patience(self.facts, self.spec, self.target);
+        self.note_change(&pods, memory, patience);
+        let rolling = self.rolling(memory);
+        let required = required(self.spec, self.target.replicas);
+        let ready = pods.iter().filter(|pod| pod.ready).count();
+        let settling = pods.iter().filter(|pod| self.settling(pod, patience)).count();
+        let mut wakes = vec![];
+
+        let short = ready + settling < required;
+        memory.short = (short && !rolling).then(|| Since::carry(memory.short.take(), (), self.now));
+
+        let evidence: Vec<&PodFacts> = pods.iter().copied().filter(|pod| self.counts(pod, memory, rolling)).collect();
+        wakes.extend(memory.grace.as_ref().map(|grace| grace.at));
+        let seen = self
+            .at_once(&evidence, memory)
+            .or_else(|| self.stuck(&pods, memory, rolling, patience, &mut wakes))
+            .or_else(|| self.unavailable(&pods, memory, ready, required, &mut wakes));
+        let (symptom, bad_pods) = match seen {
+            Some((reason, message, bad_pods)) => {
+                let began = memory.symptom.take().unwrap_or(Since { value: self.closure.clone(), at: self.now });
+                let symptom = Symptom { reason, message, since: began.at, closure: began.value.clone() };
+                memory.symptom = Some(began);
+                (Some(symptom), bad_pods)
+            }
+            None => {
+                memory.symptom = None;
+                (None, vec![])
+            }
+        };
+        let (verdict, reason, message) = match &symptom {
+            Some(symptom) => (Verdict::Unstable, symptom.reason, symptom.message.clone()),
+            None if rolling => {
+                (Verdict::Unstable, Reason::RollingOut, format!("rolling out: {ready} of {required} required pods ready"))
+            }
+            None if short => {
+                (Verdict::Unstable, Reason::Unavailable, format!("{ready} of {required} required pods ready"))
+            }
+            None => (Verdict::Stable, Reason::Healthy, format!("{ready} of {required} required pods ready")),
+        };
+        let look_again = wakes.into_iter().min();
+        Assessment { verdict, reason, message, symptom, bad_pods, rolling, closure: self.closure, required, ready, look_again }
+    }
+
+    /// A new closure is judged by what it does itself, not by what the one before it did.
+    fn note_change(&self, pods: &[&PodFacts], memory: &mut Memory, patience: SignedDuration) {
+        let before = memory.closure.take();
+        let changed = before.as_ref().is_some_and(|before| before.value != self.closure);
+        if changed {
+            let troubled = memory.symptom.is_some() || memory.short.is_some() || memory.grace.is_some();
+            memory.grace = troubled.then(|| Since { value: self.now, at: self.now + patience });
+            memory.restarts = pods.iter().map(|pod| (pod.uid.clone(), pod.restarts)).collect();
+            memory.short = None;
+            memory.symptom = None;
+        }
+        memory.closure = Some(Since::carry(before, self.closure.clone(), self.now));
+        memory.grace = memory.grace.take().filter(|grace| self.now < grace.at);
+    }
+
+    /// Whether a pod says something about the present closure. During a rollout pods of another revision are on their
+    /// way out; after a change made in trouble, pods from before it get time to recover.
+    fn counts(&self, pod: &PodFacts, memory: &Memory, rolling: bool) -> bool {
+        if rolling && !self.facts.present_revisions().contains(pod.revision.as_str()) {
+            return false;
+        }
+        let Some(grace) = &memory.grace else { return true };
+        // Creation times are whole seconds.
+        pod.created + SignedDuration::from_secs(1) > grace.value || self.grown(pod, memory) >= self.spec.detection.crash_loops
+    }
+
+    fn grown(&self, pod: &PodFacts, memory: &Memory) -> u32 {
+        pod.restarts.saturating_sub(memory.restarts.get(&pod.uid).copied().unwrap_or(pod.restarts))
+    }
+
+    /// A rollout begins when the controller has not caught up with the template, and ends when every wanted pod of the
+    /// present template is available and no other is left.
+    fn rolling(&self, memory: &mut Memory) -> bool {
+        let t = self.target;
+        let unfinished = t.observed_generation < t.generation || t.updated_replicas < t.replicas || t.total_replicas > t.updated_replicas;
+        let known = memory.rollout.as_ref().is_some_and(|rollout| rollout.value == t.template);
+        let rolling = unfinished || (known && t.available_replicas < t.replicas);
+        memory.rollout = rolling.then(|| Since::carry(memory.rollout.take(), t.template.clone(), self.now));
+        rolling
+    }
+
+    /// A pod that was never ready and still has time to become so: just added, or just rescheduled.
+    fn settling(&self, pod: &PodFacts, patience: SignedDuration) -> bool {
+        let never_ready = pod.ready_since.is_none_or(|since| since <= pod.created + SignedDuration::from_secs(1));
+        !pod.ready && never_ready && self.now < pod.created + patience
+    }
+
+    /// Crash loops, image pull and creation failures count at once, during a rollout as well.
+    fn at_once(&self, pods: &[&PodFacts], memory: &Memory) -> Option<(Reason, String, Vec<String>)> {
+        let crash_loops = self.spec.detection.crash_loops;
+        let crashing = |pod: &PodFacts| {
+            !pod.ready
+                && (self.grown(pod, memory) >= crash_loops || (pod.waiting.contains(CRASH_LOOP) && pod.most_restarts >= crash_loops))
+        };
+        let waits = |pod: &PodFacts, reasons: &[&str]| reasons.iter().any(|reason| pod.waiting.contains(*reason));
+        let failing = |test: &dyn Fn(&PodFacts) -> bool, reason: Reason, what: &str| {
+            let bad: Vec<&&PodFacts> = pods.iter().filter(|pod| test(pod)).collect();
+            let first = bad.first()?;
+            let message = format!("{} of {} pods {what}, for example {}", bad.len(), pods.len(), first.name);
+            Some((reason, message, bad.iter().map(|pod| pod.uid.clone()).collect()))
+        };
+        failing(&crashing, Reason::CrashLoop, "restart again and again")
+            .or_else(|| failing(&|pod| waits(pod, &IMAGE_PULL), Reason::ImagePull, "cannot pull an image"))
+            .or_else(|| failing(&|pod| waits(pod, &CREATION), Reason::PodCreation, "cannot create a container"))
+            .or_else(|| {
+                let message = self.target.creation_failure.as_ref()?;
+                Some((Reason::PodCreation, format!("pods cannot be created: {message}"), vec![]))
+            })
+    }
+
+    /// During a rollout: past the deadline, or a pod that has used up its patience.
+    fn stuck(
+        &self,
+        pods: &[&PodFacts],
+        memory: &Memory,
+        rolling: bool,
+        patience: SignedDuration,
+        wakes: &mut Vec<Timestamp>,
+    ) -> Option<(Reason, String, Vec<String>)> {
+        let begun = memory.rollout.as_ref().filter(|_| rolling && !self.target.paused)?.at;
+        let present = self.facts.present_revisions();
+        let waiting = pods.iter().filter(|pod| !pod.ready && present.contains(pod.revision.as_str()));
+        let (late, early): (Vec<&&PodFacts>, Vec<_>) =
+            waiting.partition(|pod| self.now >= begun.max(pod.created) + patience);
+        wakes.extend(early.iter().map(|pod| begun.max(pod.created) + patience));
+        if late.is_empty() && !self.target.deadline_exceeded {
+            return None;
+        }
+        let why = if late.is_empty() { "its progress deadline is over" } else { "pods are not ready in the time they had" };
+        Some((Reason::RolloutStuck, format!("the rollout does not get ready: {why}"), late.iter().map(|p| p.uid.clone()).collect()))
+    }
+
+    /// Outside a rollout: fewer ready than required, for `unavailableFor`.
+    fn unavailable(
+        &self,
+        pods: &[&PodFacts],
+        memory: &Memory,
+        ready: usize,
+        required: usize,
+        wakes: &mut Vec<Timestamp>,
+    ) -> Option<(Reason, String, Vec<String>)> {
+        let waited = memory.short.as_ref()?.at + self.spec.detection.unavailable_for.signed();
+        let due = memory.grace.as_ref().map_or(waited, |grace| waited.max(grace.at));
+        if self.now < due {
+            wakes.push(due);
+            return None;
+        }
+        let message = format!("{ready} of {required} required pods ready for {}", self.spec.detection.unavailable_for);
+        let bad = pods.iter().filter(|pod| !pod.ready).map(|pod| pod.uid.clone()).collect();
+        Some((Reason::Unavailable, message, bad))
+    }
+}

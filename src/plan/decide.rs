@@ -1,0 +1,106 @@
+//! Third step: the first remedy that every guard allows, or hold; every alternative with its reason.
+//!
+//! Deterministic: the order of remedies is fixed, and the same case gives the same bytes.
+
+use jiff::Timestamp;
+
+use super::content::digest;
+use super::facts::Facts;
+use super::guard::{self, Case, Refusal};
+use super::steps;
+use crate::api::recovery::{Alternative, Decision, Remediation, Remedy, Step};
+use crate::api::{Mode, Reason};
+
+/// Remedies from the smallest reach to the widest; containment without repair comes last.
+const ORDER: [Remedy; 4] = [Remedy::IsolatePods, Remedy::Rollback, Remedy::Failover, Remedy::Freeze];
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The decision, for the journal.
+    pub decision: Decision,
+    /// The steps that carry it out; empty for a hold.
+    pub steps: Vec<Step>,
+    /// When a refusal ends by itself.
+    pub until: Option<Timestamp>,
+}
+
+/// Chooses a remedy.
+#[must_use]
+pub fn decide(case: &Case, recovery: &str) -> Choice {
+    let mut alternatives = vec![];
+    let mut chosen = None;
+    let mut until: Option<Timestamp> = None;
+    let mut why = None;
+    for remedy in ORDER {
+        let verdict = match &chosen {
+            Some(better) => Err(Refusal::new(Reason::NotIndicated, format!("{better:?} is enough"))),
+            None => guard::allowed(case, remedy),
+        };
+        match verdict {
+            Ok(()) => chosen = Some(remedy),
+            Err(refusal) => {
+                until = [until, refusal.until].into_iter().flatten().min();
+                if why.is_none() && remedy == primary(case) {
+                    why = Some(refusal.clone());
+                }
+                alternatives.push(Alternative { remedy, reason: refusal.reason, message: refusal.message });
+            }
+        }
+    }
+    let remedy = chosen.unwrap_or(Remedy::Hold);
+    let steps = steps::of(case, remedy, recovery);
+    let (reason, message) = match (remedy, why) {
+        (Remedy::Hold, Some(refusal)) => (refusal.reason, refusal.message),
+        (Remedy::Hold, None) => (Reason::CauseUnknown, case.triage.message.clone()),
+        (Remedy::Freeze, Some(refusal)) => (Reason::RolloutFrozen, format!("contained only: {}", refusal.message)),
+        (Remedy::Freeze, None) => (Reason::RolloutFrozen, case.triage.message.clone()),
+        (Remedy::IsolatePods, _) => (Reason::PodIsolated, case.triage.message.clone()),
+        (Remedy::Rollback, _) => (Reason::ChangeReverted, case.triage.message.clone()),
+        (Remedy::Failover, _) => (Reason::TrafficMoved, format!("the target is down and {}", case.triage.message)),
+    };
+    let plan_digest = if steps.is_empty() { String::new() } else { plan_digest(&steps) };
+    Choice { decision: Decision { remedy, reason, message, plan_digest, alternatives }, steps, until }
+}
+
+/// A hold, where there is no case to decide: no stable state to compare with.
+#[must_use]
+pub fn hold(refusal: Refusal) -> Choice {
+    let alternative = |remedy| Alternative { remedy, reason: refusal.reason, message: refusal.message.clone() };
+    let alternatives = ORDER.into_iter().map(alternative).collect();
+    let Refusal { reason, message, until } = refusal;
+    let decision = Decision { remedy: Remedy::Hold, reason, message, plan_digest: String::new(), alternatives };
+    Choice { decision, steps: vec![], until }
+}
+
+/// The mode in force: the policy's, lowered to the ceiling of the operator.
+#[must_use]
+pub fn mode(facts: &Facts) -> Option<Mode> {
+    Some(facts.policy.as_ref()?.spec.mode.min(facts.ceiling.mode))
+}
+
+/// The remedy whose refusal explains a hold best.
+fn primary(case: &Case) -> Remedy {
+    use crate::api::recovery::Suspect;
+    match case.triage.suspect {
+        Suspect::Pod => Remedy::IsolatePods,
+        Suspect::Change => Remedy::Rollback,
+        // Without a standby the honest answer is that there is nothing to revert.
+        Suspect::Unknown if case.policy.spec.actions.failover.is_none() => Remedy::Rollback,
+        Suspect::Unknown => Remedy::Failover,
+    }
+}
+
+/// What an approval is bound to: every step's remediation, object and content.
+fn plan_digest(steps: &[Step]) -> String {
+    let parts: Vec<String> = steps
+        .iter()
+        .map(|step| {
+            // The end of an inspection moves with the clock and is not what a person approves.
+            let timed = matches!(step.remediation, Remediation::QuarantinePod | Remediation::DeletePod);
+            let to = if timed { "" } else { &step.to };
+            format!("{:?} {} {} {} {to}", step.remediation, step.object, step.object.uid, step.from)
+        })
+        .collect();
+    digest(&parts.join("\n")).chars().take(16).collect()
+}

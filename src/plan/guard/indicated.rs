@@ -1,0 +1,25 @@
+//! A remedy must fit the suspect; what cannot help is not tried.
+
+use super::{Case, Refusal};
+use crate::api::Reason;
+use crate::api::recovery::{Remedy, Suspect};
+
+pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
+    let refuse = |reason: Reason, message: String| Err(Refusal::new(reason, message));
+    match (remedy, case.triage.suspect) {
+        (Remedy::Rollback, Suspect::Change)
+        | (Remedy::IsolatePods, Suspect::Pod)
+        | (Remedy::Failover, Suspect::Unknown | Suspect::Pod)
+        | (Remedy::Hold, _) => Ok(()),
+        (Remedy::Freeze, Suspect::Change) if case.assessment.rolling => Ok(()),
+        (Remedy::Freeze, _) => refuse(Reason::NotIndicated, "no bad rollout is under way".into()),
+        (Remedy::Rollback, Suspect::Unknown) => refuse(case.triage.reason, case.triage.message.clone()),
+        (Remedy::Rollback, _) => refuse(Reason::NoChangeToRevert, case.triage.message.clone()),
+        (Remedy::IsolatePods, _) => {
+            refuse(Reason::NotIndicated, "the symptom is not that of single pods among good ones of the same revision".into())
+        }
+        (Remedy::Failover, Suspect::Change) => {
+            refuse(Reason::NotIndicated, "a change explains the symptom; reverting it comes before moving traffic".into())
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The safety rules, in order: each one function, one file, one reason. The first refusal counts.
+//!
+//! Two more rules are not in this list because they hold for everything we write: the leader's permit
+//! (checked by `act` at every effect) and the freshness of the facts (without it there is no
+//! assessment to decide from). Guards must not choose between remedies; they only refuse.
+
+mod attempts;
+mod capacity;
+mod cooldown;
+mod count;
+mod feasible;
+mod human;
+mod indicated;
+mod irreversible;
+mod last_copy;
+mod one_policy;
+mod permission;
+mod scope;
+
+use jiff::Timestamp;
+
+use super::assess::{Assessment, Symptom};
+use super::facts::{Facts, PolicyFacts, RecoveryFacts, StateFacts, Workload};
+use super::triage::Triage;
+use crate::api::Reason;
+use crate::api::recovery::Remedy;
+
+/// Why something is refused, and until when that is known to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub reason: Reason,
+    /// For people: what is so, and what would end it.
+    pub message: String,
+    /// When the refusal ends by itself, if that is known.
+    pub until: Option<Timestamp>,
+}
+
+impl Refusal {
+    /// A refusal without a known end.
+    #[must_use]
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), until: None }
+    }
+}
+
+/// Everything a guard may look at.
+pub struct Case<'a> {
+    /// All facts.
+    pub facts: &'a Facts,
+    /// The policy.
+    pub policy: &'a PolicyFacts,
+    /// The target.
+    pub target: &'a Workload,
+    /// What is so.
+    pub assessment: &'a Assessment,
+    /// The symptom.
+    pub symptom: &'a Symptom,
+    /// The suspect.
+    pub triage: &'a Triage,
+    /// The stable state.
+    pub reference: &'a StateFacts,
+    /// The open Recovery, once there is one.
+    pub open: Option<&'a RecoveryFacts>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// A safety rule.
+pub type Guard = fn(&Case, Remedy) -> Result<(), Refusal>;
+
+/// All safety rules, in the order in which they are asked.
+pub const GUARDS: &[Guard] = &[
+    permission::check,   // the policy lists this remedy at all
+    scope::check,        // the target is nobody else's product
+    one_policy::check,   // no second policy pulls at it
+    indicated::check,    // the remedy fits the suspect
+    human::check,        // nobody else holds the target still
+    attempts::check,     // not too often, not the same again
+    cooldown::check,     // not too soon
+    feasible::check,     // the past is still possible
+    irreversible::check, // and the owner allows going back to it
+    capacity::check,     // the standby can take over
+    count::check,        // not too many at once
+    last_copy::check,    // never the last one that serves
+];
+
+/// Asks every guard in order.
+///
+/// # Errors
+/// The first refusal.
+pub fn allowed(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
+    GUARDS.iter().try_for_each(|guard| guard(case, remedy))
+}

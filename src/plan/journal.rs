@@ -1,0 +1,428 @@
+//! The life of one incident: opened, acted on, verified, or let go; every change of its journal is made here.
+//!
+//! An intent is in the journal before its effect happens. A step without a receipt is simply asked for
+//! again: `act` sees whether it is done already. Nothing here writes; it only says what to write.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::assess::{self, Assessment, Symptom, Verdict};
+use super::decide::{self, Choice};
+use super::facts::{Facts, PolicyFacts, RecoveryFacts};
+use super::guard::{Case, Refusal};
+use super::memory::{Memory, Since};
+use super::{letting_go, states, steps, triage, verify};
+use crate::api::policy::Failback;
+use crate::api::recovery::{ApprovalDecision, Journal, ObjectRef, Phase, Remediation, Remedy, Step, StepState, Suspect};
+use crate::api::recovery::{SymptomRecord, Timeline};
+use crate::api::{Mode, Outcome, Reason};
+
+/// What `act` found out about a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// The API server acknowledged the effect.
+    Done,
+    /// The effect was there already; nothing was written.
+    AlreadyDone,
+    /// What is there is not what the step expected: somebody else moved. Nothing was written.
+    Moved(String),
+    /// The object is gone, or another object has its name. Nothing was written.
+    Gone,
+    /// The API server refused the write for good.
+    Refused(String),
+}
+
+/// What one step of the loop means for one Recovery.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Turn {
+    /// Name of the Recovery.
+    pub recovery: String,
+    /// The journal to write before anything else; `None` if it is as it should be.
+    pub record: Option<Record>,
+    /// Indices of the steps to carry out now, in order.
+    pub effects: Vec<usize>,
+    /// When to look again.
+    pub until: Option<Timestamp>,
+}
+
+/// How the journal is to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// Create the Recovery with this opening.
+    Open(Box<Journal>),
+    /// Replace the journal.
+    Update(Box<Journal>),
+}
+
+/// Everything an incident is judged by.
+pub(super) struct View<'a> {
+    pub facts: &'a Facts,
+    pub assessment: &'a Assessment,
+    pub now: Timestamp,
+}
+
+/// Opens an incident if a symptom counts and the policy is in charge.
+pub(super) fn begin(view: &View) -> Option<Turn> {
+    let policy = in_charge(view.facts)?;
+    let symptom = view.assessment.symptom.as_ref()?;
+    let target = view.facts.target.as_ref()?;
+    let name = next_name(view.facts, &target.uid);
+    let (choice, suspect, reference) = choose(view, policy, symptom, None, &name);
+    let mut journal = Journal {
+        policy: view.facts.policy_name.clone(),
+        target: ObjectRef { kind: "Deployment".into(), name: target.name.clone(), uid: target.uid.clone() },
+        symptom: SymptomRecord {
+            reason: symptom.reason,
+            message: cut(&symptom.message),
+            since: MicroTime(symptom.since),
+        },
+        suspect,
+        decision: choice.decision.clone(),
+        broken: view.assessment.closure.clone(),
+        stable_state: reference,
+        attempt: 0,
+        steps: vec![],
+        timeline: Timeline { detected: Some(MicroTime(symptom.since)), ..Timeline::default() },
+        phase: Phase::Holding,
+        outcome: None,
+        reason: choice.decision.reason,
+        message: String::new(),
+    };
+    let until = choice.until;
+    adopt(&mut journal, choice, decide::mode(view.facts)?, None, view.now);
+    let effects = outstanding(&journal, view.now);
+    Some(Turn { recovery: name, record: Some(Record::Open(Box::new(journal))), effects, until })
+}
+
+/// Takes an open incident one step further.
+pub(super) fn advance(view: &View, open: &RecoveryFacts, memory: &mut Memory) -> Turn {
+    let mut journal = open.journal.clone();
+    let mut until = None;
+    if let Some(end) = letting_go::due(view.facts, open) {
+        letting_go::release(view, open, &mut journal, end);
+    } else if journal.phase == Phase::Releasing {
+        letting_go::release_or_close(view, &mut journal);
+    } else if view.assessment.verdict == Verdict::Unknown {
+        memory.back = None;
+        return Turn { recovery: open.name.clone(), ..Turn::default() };
+    } else {
+        match journal.phase {
+            Phase::Acting => settle(&mut journal, view.now),
+            Phase::Verifying => until = verifying(view, open, &mut journal, memory),
+            Phase::OnStandby => until = on_standby(view, open, &mut journal, memory),
+            Phase::Holding | Phase::AwaitingApproval => until = reconsider(view, open, &mut journal, memory),
+            Phase::Releasing | Phase::Closed => {}
+        }
+    }
+    let effects = outstanding(&journal, view.now);
+    let record = (journal != open.journal).then(|| Record::Update(Box::new(journal)));
+    Turn { recovery: open.name.clone(), record, effects, until }
+}
+
+/// Ends the inspection of quarantined pods of closed incidents.
+pub(super) fn sweep(view: &View) -> Option<Turn> {
+    let mut until: Option<Timestamp> = None;
+    for recovery in view.facts.recoveries.iter().filter(|recovery| !recovery.open()) {
+        let journal = &recovery.journal;
+        let effects: Vec<usize> = (0..).zip(&journal.steps).filter(|(_, s)| due_removal(s, view.now)).map(|(i, _)| i).collect();
+        if !effects.is_empty() {
+            return Some(Turn { recovery: recovery.name.clone(), record: None, effects, until: None });
+        }
+        let later = journal.steps.iter().filter(|s| planned_removal(s)).filter_map(|s| s.to.parse::<Timestamp>().ok());
+        until = later.chain(until).min();
+    }
+    until.map(|until| Turn { until: Some(until), ..Turn::default() })
+}
+
+/// Enters what `act` found out about step `index`.
+pub fn receive(journal: &mut Journal, index: usize, receipt: &Receipt, now: Timestamp) {
+    let Some(step) = journal.steps.get_mut(index) else { return };
+    let remediation = step.remediation;
+    match receipt {
+        Receipt::Done | Receipt::AlreadyDone => {
+            step.state = StepState::Done;
+            step.acknowledged = Some(MicroTime(now));
+            if journal.phase == Phase::Acting {
+                journal.timeline.contained.get_or_insert(MicroTime(now));
+            }
+        }
+        Receipt::Gone => step.state = StepState::Skipped,
+        Receipt::Moved(why) => {
+            step.state = StepState::Skipped;
+            // A pod that changed hands, or fields that nobody can take back, do not end the incident.
+            let essential = matches!(
+                remediation,
+                Remediation::RestoreTemplate | Remediation::RestoreConfigMap | Remediation::SwitchService
+            );
+            if essential && journal.phase == Phase::Acting {
+                journal.phase = Phase::Releasing;
+                journal.outcome = Some(Outcome::Superseded);
+                journal.reason = Reason::Superseded;
+                journal.message = cut(&format!("somebody else changed {}: {why}; we let go", step.object));
+            }
+        }
+        Receipt::Refused(why) => {
+            let object = step.object.clone();
+            for step in journal.steps.iter_mut().filter(|step| step.state == StepState::Planned) {
+                step.state = StepState::Skipped;
+            }
+            journal.phase = Phase::Holding;
+            journal.outcome = Some(Outcome::Held);
+            journal.reason = Reason::WriteRefused;
+            journal.message = cut(&format!("the API server refused to change {object}: {why}"));
+        }
+    }
+}
+
+/// Moves on when nothing of the plan is outstanding.
+pub fn settle(journal: &mut Journal, now: Timestamp) {
+    if journal.phase != Phase::Acting || !outstanding(journal, now).is_empty() {
+        return;
+    }
+    let done = |remediation| journal.steps.iter().any(|s| s.remediation == remediation && s.state == StepState::Done);
+    if journal.decision.remedy == Remedy::Freeze {
+        journal.phase = Phase::Holding;
+        journal.outcome = Some(Outcome::Held);
+        journal.reason = Reason::RolloutFrozen;
+        return;
+    }
+    journal.timeline.acted = Some(MicroTime(now));
+    (journal.phase, journal.reason) = match done(Remediation::SwitchService) && !done(Remediation::ReturnService) {
+        true => (Phase::OnStandby, Reason::OnStandby),
+        false => (Phase::Verifying, Reason::Verifying),
+    };
+}
+
+/// The policy, if it exists, is alone, and nothing is suspended.
+fn in_charge(facts: &Facts) -> Option<&PolicyFacts> {
+    let policy = facts.policy.as_ref()?;
+    let idle = policy.deleting || policy.spec.suspend || facts.ceiling.suspended || !policy.rivals.is_empty();
+    (!idle).then_some(policy)
+}
+
+fn choose(
+    view: &View,
+    policy: &PolicyFacts,
+    symptom: &Symptom,
+    open: Option<&RecoveryFacts>,
+    name: &str,
+) -> (Choice, Suspect, String) {
+    let found = states::reference(view.facts).and_then(|reference| match &view.facts.target {
+        Some(target) => Ok((target, reference)),
+        None => Err(Refusal::new(Reason::TargetNotFound, "the target does not exist")),
+    });
+    match found {
+        Err(refusal) => (decide::hold(refusal), Suspect::Unknown, String::new()),
+        Ok((target, reference)) => {
+            let View { facts, assessment, now } = *view;
+            let triage = triage::triage(facts, assessment, symptom, reference);
+            let case = Case { facts, policy, target, assessment, symptom, triage: &triage, reference, open, now };
+            let choice = decide::decide(&case, name);
+            let restored = choice.decision.remedy == Remedy::Rollback;
+            (choice, triage.suspect, if restored { reference.name.clone() } else { String::new() })
+        }
+    }
+}
+
+/// Enters a choice into the journal, as far as the mode allows.
+fn adopt(journal: &mut Journal, choice: Choice, mode: Mode, approval: Option<ApprovalDecision>, now: Timestamp) {
+    journal.decision = choice.decision;
+    journal.timeline.decided = Some(MicroTime(now));
+    for step in journal.steps.iter_mut().filter(|step| step.state == StepState::Planned) {
+        step.state = StepState::Skipped;
+    }
+    if journal.attempt == 0 {
+        journal.steps.retain(|step| step.state == StepState::Done);
+    }
+    let hold = |journal: &mut Journal, phase, reason, message: String| {
+        journal.phase = phase;
+        journal.outcome = Some(journal.outcome.filter(|o| *o == Outcome::Escalated).unwrap_or(Outcome::Held));
+        journal.reason = reason;
+        journal.message = cut(&message);
+    };
+    let message = journal.decision.message.clone();
+    let digest = journal.decision.plan_digest.clone();
+    match (journal.decision.remedy, mode, approval) {
+        (Remedy::Hold, ..) => return hold(journal, Phase::Holding, journal.decision.reason, message),
+        (_, Mode::Observe, _) => {
+            journal.steps.extend(choice.steps);
+            let message = format!("would act, but the mode is Observe: {message}");
+            return hold(journal, Phase::Holding, Reason::ObserveOnly, message);
+        }
+        (_, Mode::Recommend, Some(ApprovalDecision::Reject)) => {
+            return hold(journal, Phase::Holding, Reason::Rejected, "a person rejected the plan".into());
+        }
+        (_, Mode::Recommend, None) => {
+            journal.steps.extend(choice.steps);
+            let message = format!("{message}; to go ahead set spec.approval to Approve with planDigest {digest}");
+            return hold(journal, Phase::AwaitingApproval, Reason::AwaitingApproval, message);
+        }
+        (_, Mode::Enforce, _) | (_, Mode::Recommend, Some(ApprovalDecision::Approve)) => {}
+    }
+    journal.steps.extend(choice.steps);
+    journal.attempt += u32::from(journal.decision.remedy != Remedy::Freeze);
+    journal.phase = Phase::Acting;
+    journal.outcome = None;
+    journal.reason = Reason::Acting;
+    journal.message = cut(&message);
+}
+
+/// Acted; is it back?
+fn verifying(view: &View, open: &RecoveryFacts, journal: &mut Journal, memory: &mut Memory) -> Option<Timestamp> {
+    let policy = view.facts.policy.as_ref()?;
+    let missing = verify::missing(view.facts, view.assessment, open);
+    if let Some(verdict) = proven(view, &missing, memory) {
+        return verdict.map_or_else(|from| close_recovered(journal, from, view.now), Some);
+    }
+    let acted = journal.timeline.acted.as_ref().map_or(view.now, |at| at.0);
+    let detected = journal.timeline.detected.as_ref().map_or(acted, |at| at.0);
+    let target = view.facts.target.as_ref()?;
+    let patience = assess::patience(view.facts, &policy.spec, target);
+    let due = (detected + policy.spec.objective.signed()).max(acted + patience);
+    if view.now < due {
+        return Some(due);
+    }
+    journal.outcome = Some(Outcome::Escalated);
+    journal.reason = Reason::VerificationTimedOut;
+    journal.phase = Phase::Holding;
+    journal.message = cut(&format!("not back in time: {}; a person has to look", missing.join("; ")));
+    try_again(view, open, journal)
+}
+
+/// Traffic is on the standby; may it go home?
+fn on_standby(view: &View, open: &RecoveryFacts, journal: &mut Journal, memory: &mut Memory) -> Option<Timestamp> {
+    let policy = view.facts.policy.as_ref()?;
+    let missing = verify::missing_at_home(view.facts, view.assessment);
+    match proven(view, &missing, memory)? {
+        Ok(later) => return Some(later),
+        Err(_) => memory.back = None,
+    }
+    let automatic = policy.spec.actions.failover.as_ref().is_none_or(|f| f.failback == Failback::Automatic);
+    if !automatic && !open.spec.failback {
+        journal.message = "home is verified; set spec.failback to true to let traffic return".into();
+        return None;
+    }
+    let switched = journal.steps.iter().find(|step| step.remediation == Remediation::SwitchService)?.clone();
+    let service = view.facts.services.iter().find(|service| service.uid == switched.object.uid);
+    journal.steps.extend(steps::return_home(&switched, service.and_then(|service| service.field_owner.as_ref())));
+    journal.phase = Phase::Acting;
+    journal.reason = Reason::Acting;
+    journal.message = "home is verified; traffic returns".into();
+    None
+}
+
+/// Holding or waiting: has it healed, or is something possible now?
+fn reconsider(view: &View, open: &RecoveryFacts, journal: &mut Journal, memory: &mut Memory) -> Option<Timestamp> {
+    if view.assessment.symptom.is_some() {
+        memory.back = None;
+        return try_again(view, open, journal);
+    }
+    let acted = journal.attempt > 0;
+    let missing = match acted {
+        true => verify::missing(view.facts, view.assessment, open),
+        false => verify::missing_at_home(view.facts, view.assessment)
+            .into_iter()
+            .filter(|what| !frozen_by_us(view.facts, open) || !what.contains("paused"))
+            .collect(),
+    };
+    match proven(view, &missing, memory)? {
+        Ok(later) => Some(later),
+        Err(from) if acted => close_recovered(journal, from, view.now),
+        Err(_) => {
+            let end = letting_go::End {
+                outcome: journal.outcome.unwrap_or(Outcome::Held),
+                reason: Reason::HealedItself,
+                message: "the symptom is gone and the target is healthy; nothing was restored".into(),
+            };
+            letting_go::release(view, open, journal, end);
+            None
+        }
+    }
+}
+
+fn frozen_by_us(facts: &Facts, open: &RecoveryFacts) -> bool {
+    facts.target.as_ref().is_some_and(|target| target.frozen_by.as_ref() == Some(&open.name))
+}
+
+/// Decides anew in an open incident. The journal changes only if the decision does.
+fn try_again(view: &View, open: &RecoveryFacts, journal: &mut Journal) -> Option<Timestamp> {
+    let policy = in_charge(view.facts)?;
+    let symptom = view.assessment.symptom.as_ref()?;
+    let current = RecoveryFacts { journal: journal.clone(), ..open.clone() };
+    let (choice, suspect, reference) = choose(view, policy, symptom, Some(&current), &open.name);
+    let until = choice.until;
+    let mode = decide::mode(view.facts)?;
+    let answered = open.spec.approval.as_ref().filter(|answer| answer.plan_digest == choice.decision.plan_digest);
+    let mut next = journal.clone();
+    if choice.decision.remedy == Remedy::Rollback {
+        next.stable_state = reference;
+    }
+    next.suspect = suspect;
+    // Whatever holds after an attempt stays escalated: a person has to look.
+    adopt(&mut next, choice, mode, answered.map(|answer| answer.decision), view.now);
+    let same = next.phase == journal.phase
+        && next.reason == journal.reason
+        && next.decision.remedy == journal.decision.remedy
+        && next.decision.plan_digest == journal.decision.plan_digest;
+    let worse = journal.reason == Reason::VerificationTimedOut && next.decision.remedy == Remedy::Hold;
+    if !same && !worse {
+        *journal = next;
+    }
+    until
+}
+
+/// Keeps track of since when nothing is missing. `None`: something is. `Ok`: look again then. `Err`: proven, since then.
+fn proven(view: &View, missing: &[String], memory: &mut Memory) -> Option<Result<Timestamp, Timestamp>> {
+    if !missing.is_empty() || view.assessment.symptom.is_some() {
+        memory.back = None;
+        return None;
+    }
+    let back = Since::carry(memory.back.take(), (), view.now);
+    let from = back.at;
+    memory.back = Some(back);
+    let window = view.facts.policy.as_ref()?.spec.verification.window.signed();
+    Some(if view.now >= from + window { Err(from) } else { Ok(from + window) })
+}
+
+fn close_recovered(journal: &mut Journal, from: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    journal.phase = Phase::Closed;
+    journal.outcome = Some(Outcome::Recovered);
+    journal.reason = Reason::Verified;
+    journal.message = "verified: back, healthy and unmarked for the whole window".into();
+    journal.timeline.converged = Some(MicroTime(from));
+    journal.timeline.verified = Some(MicroTime(now));
+    journal.timeline.closed = Some(MicroTime(now));
+    None
+}
+
+/// Steps that may be carried out now.
+fn outstanding(journal: &Journal, now: Timestamp) -> Vec<usize> {
+    let due = |step: &Step| match (journal.phase, step.remediation) {
+        (Phase::Acting, Remediation::DeletePod) => due_removal(step, now),
+        (Phase::Acting | Phase::Releasing, _) => step.state == StepState::Planned,
+        _ => false,
+    };
+    (0..).zip(&journal.steps).filter(|(_, step)| due(step)).map(|(index, _)| index).collect()
+}
+
+fn planned_removal(step: &Step) -> bool {
+    step.remediation == Remediation::DeletePod && step.state == StepState::Planned
+}
+
+fn due_removal(step: &Step, now: Timestamp) -> bool {
+    planned_removal(step) && step.to.parse::<Timestamp>().is_ok_and(|until| until <= now)
+}
+
+/// Deterministic, so that two replicas that decide at once collide instead of acting twice.
+fn next_name(facts: &Facts, target_uid: &str) -> String {
+    let policy: String = facts.policy_name.chars().take(200).collect();
+    let number = |name: &str| name.rsplit('-').next().and_then(|last| last.parse::<u64>().ok());
+    let last = facts.recoveries.iter().filter_map(|recovery| number(&recovery.name)).max().unwrap_or(0);
+    let target: String = target_uid.chars().filter(char::is_ascii_alphanumeric).take(5).collect();
+    format!("{policy}-{target}-{}", last + 1)
+}
+
+/// Messages are bounded in the API.
+pub(super) fn cut(message: &str) -> String {
+    message.chars().take(1000).collect()
+}

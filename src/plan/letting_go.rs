@@ -1,0 +1,147 @@
+//! Letting go: when an incident is no longer ours, and how we leave.
+//!
+//! First our own freeze and quarantine are released, one guarded write each; then nothing more is
+//! written. A paused Deployment would swallow the fix of the person who took over.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::closure::live_digest;
+use super::facts::{Facts, RecoveryFacts};
+use super::journal::{View, cut};
+use super::{steps, verify};
+use crate::api::recovery::{Journal, Phase, Remediation, Remedy, Step, StepState};
+use crate::api::{Mode, Outcome, Reason};
+
+/// How an incident ends when we let go.
+pub(super) struct End {
+    pub outcome: Outcome,
+    pub reason: Reason,
+    pub message: String,
+}
+
+/// Whether we have to let go of `open`, and why.
+pub(super) fn due(facts: &Facts, open: &RecoveryFacts) -> Option<End> {
+    if !facts.sight.blind.is_empty() || open.journal.phase == Phase::Releasing {
+        return None;
+    }
+    let end = |outcome, reason, message: &str| Some(End { outcome, reason, message: message.into() });
+    let policy = match &facts.policy {
+        Some(policy) if !policy.deleting => policy,
+        _ => return end(Outcome::Abandoned, Reason::PolicyDeleted, "the policy was deleted; what we held is released"),
+    };
+    if facts.target.as_ref().is_none_or(|target| target.uid != open.journal.target.uid) {
+        let message = "the target was deleted, or replaced by another of the same name; it is not touched";
+        return end(Outcome::Abandoned, Reason::TargetGone, message);
+    }
+    if open.spec.abort {
+        return end(Outcome::Abandoned, Reason::AbortedByUser, "a person asked to abort; what we held is released");
+    }
+    if policy.spec.suspend || facts.ceiling.suspended {
+        return end(Outcome::Abandoned, Reason::Suspended, "suspended; what we held is released");
+    }
+    if policy.spec.mode.min(facts.ceiling.mode) == Mode::Observe && open.journal.phase == Phase::Acting {
+        return end(Outcome::Abandoned, Reason::ObserveOnly, "the mode was lowered to Observe; what we held is released");
+    }
+    let who = superseded(facts, open)?;
+    end(Outcome::Superseded, Reason::Superseded, &format!("{who}; we let go and write nothing more"))
+}
+
+/// Begins to leave: what was planned is dropped, what we hold is to be released.
+pub(super) fn release(view: &View, open: &RecoveryFacts, journal: &mut Journal, end: End) {
+    journal.phase = Phase::Releasing;
+    journal.outcome = Some(end.outcome);
+    journal.reason = end.reason;
+    journal.message = cut(&end.message);
+    let gone = end.reason == Reason::TargetGone;
+    for step in journal.steps.iter_mut().filter(|step| step.state == StepState::Planned) {
+        step.state = StepState::Skipped;
+    }
+    let held = steps::release(view.facts, &open.name).into_iter();
+    journal.steps.extend(held.filter(|step| !gone || step.remediation == Remediation::DeletePod));
+    let home = switched(journal).filter(|_| !gone && verify::missing_at_home(view.facts, view.assessment).is_empty());
+    match home.cloned() {
+        Some(step) => journal.steps.extend(steps::return_home(&step, None)),
+        None if switched(journal).is_some() => {
+            journal.message = cut(&format!("{}; traffic stays on the standby, because home is not healthy", journal.message));
+        }
+        None => {}
+    }
+    close_if_done(view, journal);
+}
+
+/// Goes on leaving. After somebody else's change was met at a write, what we hold is still to be planned.
+pub(super) fn release_or_close(view: &View, journal: &mut Journal) {
+    let planned: Vec<Step> = steps::release(view.facts, &open_name(view))
+        .into_iter()
+        .filter(|step| {
+            let same = |other: &Step| other.remediation == step.remediation && other.object == step.object;
+            !journal.steps.iter().any(same)
+        })
+        .collect();
+    journal.steps.extend(planned);
+    close_if_done(view, journal);
+}
+
+fn open_name(view: &View) -> String {
+    view.facts.open_recovery().map(|open| open.name.clone()).unwrap_or_default()
+}
+
+fn close_if_done(view: &View, journal: &mut Journal) {
+    if journal.steps.iter().all(|step| step.state != StepState::Planned) {
+        journal.phase = Phase::Closed;
+        journal.timeline.closed = Some(MicroTime(view.now));
+    }
+}
+
+/// A Service that points at the standby because of us.
+fn switched(journal: &Journal) -> Option<&Step> {
+    let done = |remediation| journal.steps.iter().find(|s| s.remediation == remediation && s.state == StepState::Done);
+    if done(Remediation::ReturnService).is_some() { None } else { done(Remediation::SwitchService) }
+}
+
+/// Who moved, if what is live is neither what we found nor what we put there.
+fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
+    let journal = &open.journal;
+    let target = facts.target.as_ref()?;
+    let done = |remediation| journal.steps.iter().any(|s| s.remediation == remediation && s.state == StepState::Done);
+    if done(Remediation::FreezeRollout) && journal.phase == Phase::Holding && !target.paused {
+        return Some("somebody unpaused the Deployment that we had paused".into());
+    }
+    if let Some(step) = switched(journal) {
+        let service = facts.services.iter().find(|service| service.uid == step.object.uid);
+        let ours = service.is_some_and(|service| service.switched_by.as_ref() == Some(&open.name));
+        return (!ours).then(|| format!("somebody changed {}", step.object));
+    }
+    let restoring = journal.attempt > 0 && journal.decision.remedy == Remedy::Rollback;
+    if journal.decision.remedy == Remedy::Failover && journal.attempt > 0 {
+        return None;
+    }
+    if !restoring && !restored(journal) {
+        return (live_digest(facts)? != journal.broken).then(|| "the target or its configuration was changed meanwhile".into());
+    }
+    let state = facts.states.iter().find(|state| state.name == journal.stable_state)?;
+    state.members.iter().find_map(|member| {
+        let live = match member.kind.as_str() {
+            "Deployment" => target.digest.as_str(),
+            _ => facts.config_maps.get(&member.name).map_or("", |found| found.digest.as_str()),
+        };
+        let step = journal.steps.iter().rev().find(|step| {
+            let restores = matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreConfigMap);
+            restores && step.object.kind == member.kind && step.object.name == member.name
+        });
+        let expected = match step {
+            None => live == member.digest,
+            Some(step) if step.state == StepState::Done => live == step.to,
+            Some(step) => live == step.from || live == step.to,
+        };
+        (!expected).then(|| format!("somebody changed {} {} meanwhile", member.kind, member.name))
+    })
+}
+
+/// Some content was put back in this incident.
+fn restored(journal: &Journal) -> bool {
+    journal.steps.iter().any(|step| {
+        let restores = matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreConfigMap);
+        restores && step.state == StepState::Done
+    })
+}

@@ -1,0 +1,76 @@
+//! Earning a stable state: the criteria hold, without a break, for the soak.
+
+use jiff::Timestamp;
+
+use super::assess::{Assessment, Verdict};
+use super::facts::Facts;
+use super::memory::{Memory, Since};
+use super::states;
+
+/// A closure that has earned the name of a stable state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earned {
+    /// Digest of the closure; what is recorded must still have it.
+    pub digest: String,
+    /// When the criteria began to hold.
+    pub from: Timestamp,
+    /// Pods that were wanted, and ready.
+    pub replicas: i32,
+    /// Restarts during the soak.
+    pub restarts: u32,
+    /// The slowest pod's time from creation to ready, in seconds.
+    pub time_to_ready: i64,
+}
+
+/// How far the soak is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Soak {
+    /// The criteria do not hold.
+    Broken,
+    /// They hold; complete at this instant if nothing happens.
+    Running(Timestamp),
+    /// Complete, and worth recording.
+    Complete(Earned),
+    /// Complete; the state is recorded already.
+    Recorded,
+}
+
+/// Brings the soak up to date. A restart too many, a pod that stops being ready, a change or a gap in sight begin it anew.
+#[must_use]
+pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Timestamp) -> Soak {
+    let (Some(policy), Some(target)) = (&facts.policy, &facts.target) else { return Soak::Broken };
+    let undisturbed = facts.open_recovery().is_none() && !target.paused && !target.deleting;
+    if assessment.verdict != Verdict::Stable || !undisturbed {
+        memory.soak = None;
+        return Soak::Broken;
+    }
+    let tolerated = policy.spec.stability.max_restarts;
+    let begun = memory.soak.as_ref().is_some_and(|soak| soak.value == assessment.closure);
+    if !begun || restarts(facts, memory) > tolerated {
+        memory.soak = Some(Since { value: assessment.closure.clone(), at: now });
+        memory.restarts = facts.live_pods().map(|pod| (pod.uid.clone(), pod.restarts)).collect();
+    }
+    let from = memory.soak.as_ref().map_or(now, |soak| soak.at);
+    let due = from + policy.spec.stability.soak.signed();
+    if facts.states.iter().any(|state| state.digest == assessment.closure && states::usable(facts, state).is_ok()) {
+        return Soak::Recorded;
+    }
+    if now < due || assessment.ready < assessment.required {
+        return Soak::Running(due.max(now));
+    }
+    let slowest = facts.live_pods().filter_map(|pod| Some(pod.ready_since?.duration_since(pod.created).as_secs())).max();
+    Soak::Complete(Earned {
+        digest: assessment.closure.clone(),
+        from,
+        replicas: target.replicas,
+        restarts: restarts(facts, memory),
+        time_to_ready: slowest.unwrap_or(0).max(0),
+    })
+}
+
+fn restarts(facts: &Facts, memory: &Memory) -> u32 {
+    facts
+        .live_pods()
+        .map(|pod| pod.restarts.saturating_sub(memory.restarts.get(&pod.uid).copied().unwrap_or(0)))
+        .fold(0, u32::saturating_add)
+}

@@ -1,0 +1,60 @@
+//! Second step: what most likely caused the symptom, from named evidence only.
+//!
+//! | in this order | suspect |
+//! |---|---|
+//! | nothing changed, no rollout, few bad pods among more good ones of the same revision | `Pod` |
+//! | the live closure differs from the stable state, and the symptom began after | `Change` |
+//! | anything else | `Unknown` |
+
+use super::assess::{Assessment, Symptom};
+use super::closure::differences;
+use super::facts::{Facts, PodFacts, StateFacts};
+use crate::api::Reason;
+use crate::api::recovery::Suspect;
+
+/// The suspect, with the evidence for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Triage {
+    /// What most likely caused it.
+    pub suspect: Suspect,
+    /// The branch that was taken.
+    pub reason: Reason,
+    /// The evidence, for people.
+    pub message: String,
+}
+
+/// Names the suspect of `symptom`, compared with the `reference` state.
+#[must_use]
+pub fn triage(facts: &Facts, assessment: &Assessment, symptom: &Symptom, reference: &StateFacts) -> Triage {
+    let changed = differences(facts, reference);
+    if changed.is_empty() {
+        return match few_among_good(facts, assessment) {
+            Some(message) => Triage { suspect: Suspect::Pod, reason: Reason::PodIsolated, message },
+            None => {
+                let message = format!("nothing differs from StableState {}", reference.name);
+                Triage { suspect: Suspect::Unknown, reason: Reason::NoChangeToRevert, message }
+            }
+        };
+    }
+    let names: Vec<_> = changed.iter().map(|d| format!("{} {}", d.stable.kind, d.stable.name)).collect();
+    let names = names.join(", ");
+    if symptom.closure == reference.digest {
+        let message = format!("{names} changed, but the symptom began before");
+        return Triage { suspect: Suspect::Unknown, reason: Reason::SymptomBeforeChange, message };
+    }
+    let message = format!("{names} changed since StableState {}, and the symptom began after", reference.name);
+    Triage { suspect: Suspect::Change, reason: Reason::ChangeReverted, message }
+}
+
+/// Some pods are bad while more pods of the same revision are good, and no rollout explains it.
+fn few_among_good(facts: &Facts, assessment: &Assessment) -> Option<String> {
+    let present = facts.present_revisions();
+    let (bad, others): (Vec<&PodFacts>, Vec<&PodFacts>) =
+        facts.live_pods().partition(|pod| assessment.bad_pods.contains(&pod.uid));
+    let good = others.iter().filter(|pod| pod.ready && present.contains(pod.revision.as_str())).count();
+    let same_revision = bad.iter().all(|pod| present.contains(pod.revision.as_str()));
+    let first = bad.first()?;
+    (same_revision && !assessment.rolling && good > bad.len()).then(|| {
+        format!("{} of {} pods of one revision are bad, for example {}; {good} are good", bad.len(), bad.len() + others.len(), first.name)
+    })
+}

@@ -1,0 +1,102 @@
+//! Did it work? Judged from new facts only, never from the API server's answer to what we did.
+//!
+//! Every check that fails is named; "recovered" needs all of them to hold for the whole window.
+
+use std::collections::BTreeSet;
+
+use super::assess::{Assessment, Verdict};
+use super::closure::differences;
+use super::facts::{Facts, RecoveryFacts, Workload};
+use super::states;
+use crate::api::recovery::{Remediation, Remedy, StepState};
+
+/// What is still missing before `recovery` may be called recovered; empty when everything is back.
+#[must_use]
+pub fn missing(facts: &Facts, assessment: &Assessment, recovery: &RecoveryFacts) -> Vec<String> {
+    let Some(target) = &facts.target else { return vec!["the target does not exist".into()] };
+    let mut missing = health(facts, assessment, target);
+    if recovery.journal.decision.remedy == Remedy::Rollback {
+        missing.extend(content(facts, recovery));
+    }
+    missing.extend(leftovers(facts, recovery, target));
+    missing.extend(endpoints(facts, target));
+    missing
+}
+
+/// What is missing before the target may take traffic again: its health, whatever its content now is.
+#[must_use]
+pub fn missing_at_home(facts: &Facts, assessment: &Assessment) -> Vec<String> {
+    facts.target.as_ref().map_or_else(|| vec!["the target does not exist".into()], |target| health(facts, assessment, target))
+}
+
+fn health(facts: &Facts, assessment: &Assessment, target: &Workload) -> Vec<String> {
+    let mut missing = vec![];
+    if assessment.verdict != Verdict::Stable {
+        missing.push(assessment.message.clone());
+    }
+    if target.observed_generation < target.generation {
+        missing.push("the Deployment controller has not seen the present spec".into());
+    }
+    if target.paused {
+        missing.push("the Deployment is paused".into());
+    }
+    let wanted = usize::try_from(target.replicas).unwrap_or(0);
+    if assessment.ready < assessment.required || assessment.ready < wanted {
+        missing.push(format!("{} of {wanted} pods ready", assessment.ready));
+    }
+    let present = facts.present_revisions();
+    let others = facts.pods.iter().filter(|pod| !pod.finished && !present.contains(pod.revision.as_str())).count();
+    if others > 0 {
+        missing.push(format!("{others} pods of another revision are left"));
+    }
+    missing
+}
+
+fn content(facts: &Facts, recovery: &RecoveryFacts) -> Vec<String> {
+    let name = &recovery.journal.stable_state;
+    let Some(state) = facts.states.iter().find(|state| state.name == *name) else {
+        return vec![format!("StableState {name} is gone")];
+    };
+    let mut missing: Vec<_> = differences(facts, state)
+        .into_iter()
+        .map(|difference| format!("{} {} differs from StableState {name}", difference.stable.kind, difference.stable.name))
+        .collect();
+    if let Err(refusal) = states::usable(facts, state) {
+        missing.push(refusal.message);
+    }
+    missing
+}
+
+/// What we put in place and have to take away again, and steps that are not acknowledged.
+fn leftovers(facts: &Facts, recovery: &RecoveryFacts, target: &Workload) -> Vec<String> {
+    let mut missing = vec![];
+    if target.frozen_by.is_some() {
+        missing.push("the Deployment still carries our freeze".into());
+    }
+    for service in facts.services.iter().filter(|service| service.switched_by.is_some()) {
+        missing.push(format!("Service {} still points at the standby", service.name));
+    }
+    let outstanding = recovery
+        .journal
+        .steps
+        .iter()
+        .filter(|step| step.state == StepState::Planned && step.remediation != Remediation::DeletePod);
+    missing.extend(outstanding.map(|step| format!("not done yet: {}", step.intent)));
+    missing
+}
+
+/// Every Service that leads to the target offers its ready pods, and no quarantined one.
+fn endpoints(facts: &Facts, target: &Workload) -> Vec<String> {
+    let ready: BTreeSet<&str> = facts.live_pods().filter(|pod| pod.ready).map(|pod| pod.uid.as_str()).collect();
+    let mut missing = vec![];
+    for service in facts.services.iter().filter(|service| service.selects(&target.labels)) {
+        let absent = ready.iter().filter(|uid| !service.offered.contains(**uid)).count();
+        if absent > 0 {
+            missing.push(format!("Service {} does not offer {absent} ready pods yet", service.name));
+        }
+        if facts.quarantined.iter().any(|pod| service.offered.contains(&pod.uid)) {
+            missing.push(format!("Service {} still offers a quarantined pod", service.name));
+        }
+    }
+    missing
+}
