@@ -6,5 +6,16 @@
 //!
 //! Dependencies point one way: `main → controller → {observe, act, leader, metrics} → plan → api`.
 
+pub mod act;
+pub mod admin;
 pub mod api;
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod controller;
+pub mod leader;
+pub mod metrics;
+pub mod observe;
 pub mod plan;
+pub mod settings;
+pub mod telemetry;

@@ -88,12 +88,29 @@ impl JsonSchema for Duration {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "maxLength": 16,
-            "pattern": r"^([0-9]{1,9}(\.[0-9]{1,3})?(ms|s|m|h))+$",
-        })
+        schema(
+            "duration(self) <= duration('8784h')",
+            "the duration is longer than 366 days; write one of at most 8784h, such as 90s or 5m",
+        )
     }
+}
+
+/// The schema of a duration that must not be zero: without it the field would switch off what it is for.
+#[must_use]
+pub fn positive(_: &mut SchemaGenerator) -> Schema {
+    schema(
+        "duration(self) > duration('0s') && duration(self) <= duration('8784h')",
+        "the duration must be longer than 0s and at most 366 days (8784h); write for example 90s or 5m",
+    )
+}
+
+fn schema(rule: &str, message: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 16,
+        "pattern": r"^([0-9]{1,9}(\.[0-9]{1,3})?(ms|s|m|h))+$",
+        "x-kubernetes-validations": [{"rule": rule, "message": message}],
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! `RecoveryPolicy`: one target, what "stable" means for it, and what may be done when it is not.
+#![allow(clippy::duplicated_attributes, reason = "print columns have attributes of the same name")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -27,43 +28,59 @@ use super::Duration;
     printcolumn(name = "Drift", type_ = "string", json_path = ".status.drift.distance"),
     printcolumn(name = "Stable-State", type_ = "string", json_path = ".status.stableState"),
     printcolumn(name = "Recovery", type_ = "string", json_path = ".status.activeRecovery"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"TargetHealthy\")].message", priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"TargetHealthy\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.actions) || !has(self.actions.failover) || self.actions.failover.standby.name != self.targetRef.name").message("actions.failover.standby is the target itself; name another Deployment that can serve in its place, or remove actions.failover"))]
 pub struct RecoveryPolicySpec {
     /// How far we may go. `Observe`: record what would be done, write nothing to workloads. `Recommend`: show the plan
     /// and wait for a person's approval. `Enforce`: act. Required. The chart may set a ceiling for the whole cluster.
+    /// Example: `Observe`.
     pub mode: Mode,
-    /// The workload to look after, in the policy's namespace. Required. One policy per target: with two, neither acts.
-    #[x_kube(validation = Rule::new("self.kind == 'Deployment' && self.apiVersion == 'apps/v1'").message("targetRef must be a Deployment of apiVersion apps/v1; other kinds are not supported yet"))]
+    /// The workload to look after, in the policy's namespace: a Deployment. Required. One policy per target: with two,
+    /// neither acts. Example: `{apiVersion: apps/v1, kind: Deployment, name: checkout}`.
+    #[x_kube(validation = Rule::new("self.kind == 'Deployment' && self.apiVersion == 'apps/v1'").message("targetRef must name a Deployment: set kind to Deployment and apiVersion to apps/v1; other kinds are not supported yet"))]
     pub target_ref: TargetRef,
-    /// Stop every new action for this target, and release what we hold (a freeze, a quarantined pod). Default: false.
+    /// Stop every new action for this target, and release what we hold (a freeze, a quarantined pod). Observation and
+    /// status go on. Default: false. Example: `true`.
     #[serde(default)]
     pub suspend: bool,
-    /// What earns a StableState.
+    /// What earns a StableState. Default: `{soak: 5m, minReady: 100%, maxRestarts: 0}`. Example: `{soak: 15m}`.
     #[serde(default)]
     pub stability: Stability,
-    /// What counts as proof that a recovery worked.
+    /// What counts as proof that a recovery worked. Default: `{window: 30s}`. Example: `{window: 2m}`.
     #[serde(default)]
     pub verification: Verification,
-    /// Which parts of the closure are restored.
+    /// Which parts of the closure are recorded and restored, beside the Deployment itself.
+    /// Default: `{configMaps: Restore}`. Example: `{configMaps: Compare}`.
     #[serde(default)]
     pub closure: Closure,
-    /// When something counts as broken.
+    /// When something counts as broken. Default: `{unavailableFor: 10s, crashLoops: 2}`.
+    /// Example: `{unavailableFor: 30s}`.
     #[serde(default)]
     pub detection: Detection,
-    /// What may be done. Omitted: freeze, isolation of one pod, and rollback. Given: exactly what is listed.
+    /// What may be done. Omitted: freeze, isolation of one pod, and rollback. Given: exactly what is listed, so that
+    /// `{}` allows nothing.
+    /// Default: `{isolate: {freeze: true, maxPods: 1, inspection: 10m}, rollback: {maxAge: 720h}}`.
+    /// Example: `{rollback: {}}` allows only a rollback.
     #[serde(default)]
     pub actions: Actions,
-    /// Restraint: how often, and how soon again.
+    /// Restraint: how often, and how soon again. Default: `{maxAttempts: 2, cooldown: 5m}`. Example: `{cooldown: 30m}`.
     #[serde(default)]
     pub limits: Limits,
-    /// Recovery time objective: from detected to converged. A recovery that takes longer is escalated.
-    /// Default: 2m. Example: `90s`.
+    /// Recovery time objective, from detection. A recovery that is not verified by then is escalated; never before the
+    /// pods had the time that they may take to get ready. Default: 2m. Example: `90s`.
     #[serde(default = "default_objective")]
+    #[schemars(schema_with = "crate::api::duration::positive")]
     pub objective: Duration,
-    /// How many objects of ours are kept for this policy.
+    /// How many objects of ours are kept for this policy. Default: `{stableStates: 5, recoveries: 20}`. Example:
+    /// `{stableStates: 10}`.
     #[serde(default)]
     pub history: History,
 }
@@ -83,13 +100,13 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetRef {
-    /// API version of the workload. Example: `apps/v1`.
+    /// API version of the workload. Required. Example: `apps/v1`.
     #[schemars(length(min = 1, max = 253))]
     pub api_version: String,
-    /// Kind of the workload. Example: `Deployment`.
+    /// Kind of the workload. Required. Example: `Deployment`.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
-    /// Name of the workload.
+    /// Name of the workload. Required. Example: `checkout`.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
 }
@@ -99,14 +116,16 @@ pub struct TargetRef {
 #[serde(rename_all = "camelCase", default)]
 pub struct Stability {
     /// For how long the criteria must hold without a break before the present state counts as stable.
-    /// A restart, a pod that stops being ready, or a change of the spec begins it anew. Default: 5m.
+    /// A restart too many, too few ready pods, a change of the content, or a gap in what we see begins it anew. Longer
+    /// than 0s. Default: 5m. Example: `15m`.
+    #[schemars(schema_with = "crate::api::duration::positive")]
     pub soak: Duration,
-    /// Share of the wanted pods that must be ready. Default: `100%`. Also the level below which the target counts as
-    /// unavailable.
-    #[schemars(length(max = 4), regex(pattern = r"^(100|[1-9]?[0-9])%$"))]
+    /// Share of the wanted pods that must be ready, from `1%` to `100%`, rounded up to whole pods. Also the level below
+    /// which the target counts as unavailable. Default: `100%`. Example: `80%`.
+    #[schemars(length(max = 4), regex(pattern = r"^(100|[1-9][0-9]?)%$"))]
     pub min_ready: String,
-    /// How many container restarts are tolerated within the soak. Default: 0.
-    #[schemars(range(min = 0, max = 1000))]
+    /// How many container restarts are tolerated within the soak, all pods together. Default: 0. Example: `1`.
+    #[schemars(range(min = 0, max = 1000), extend("format" = "int32"))]
     pub max_restarts: u32,
 }
 
@@ -114,7 +133,9 @@ pub struct Stability {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Verification {
-    /// For how long everything must be back, seen in fresh facts, before a recovery is called verified. Default: 30s.
+    /// For how long everything must be back, seen in fresh facts, before a recovery is called verified.
+    /// Longer than 0s. Default: 30s. Example: `2m`.
+    #[schemars(schema_with = "crate::api::duration::positive")]
     pub window: Duration,
 }
 
@@ -123,7 +144,8 @@ pub struct Verification {
 #[serde(rename_all = "camelCase", default)]
 pub struct Closure {
     /// ConfigMaps that the target's pods refer to. `Restore`: recorded and restored. `Compare`: a difference is shown,
-    /// never written. `Ignore`: not looked at. Default: Restore.
+    /// never written, and a rollback that would need it is refused. `Ignore`: not looked at. Default: Restore.
+    /// Example: `Compare`.
     pub config_maps: MemberPolicy,
 }
 
@@ -145,10 +167,12 @@ pub enum MemberPolicy {
 pub struct Detection {
     /// Outside a rollout: for how long fewer pods than required must be ready. During a rollout not being ready counts
     /// only after the progress deadline, or after three times the stable state's own time to ready (at least six times
-    /// this value), whichever is sooner. Default: 10s.
+    /// this value), whichever is sooner. Longer than 0s. Default: 10s. Example: `30s`.
+    #[schemars(schema_with = "crate::api::duration::positive")]
     pub unavailable_for: Duration,
-    /// How many restarts of one container make a crash loop; it then counts at once. Default: 2.
-    #[schemars(range(min = 1, max = 100))]
+    /// How many restarts of a pod that is not ready make a crash loop; it then counts at once. Default: 2.
+    /// Example: `3`.
+    #[schemars(range(min = 1, max = 100), extend("format" = "int32"))]
     pub crash_loops: u32,
 }
 
@@ -156,13 +180,16 @@ pub struct Detection {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Actions {
-    /// Containment: freezing a bad rollout, quarantining single pods.
+    /// Containment: freezing a bad rollout, quarantining single pods. Omitted beside other actions: not allowed.
+    /// Example: `{freeze: true, maxPods: 0}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolate: Option<Isolate>,
-    /// Restoring the closure of a verified stable state.
+    /// Restoring the closure of a verified stable state. Omitted beside other actions: not allowed.
+    /// Example: `{maxAge: 168h}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
-    /// Moving traffic to a standby.
+    /// Moving traffic to a standby. Default: none, and then traffic is never moved.
+    /// Example: `{standby: {apiVersion: apps/v1, kind: Deployment, name: checkout-standby}, via: {service: checkout}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<Failover>,
 }
@@ -171,12 +198,13 @@ pub struct Actions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Isolate {
-    /// Pause a bad rollout where the restore cannot follow at once. Released by us in every case. Default: true.
+    /// Pause a bad rollout that cannot be rolled back. Released by us in every case. Default: true. Example: `false`.
     pub freeze: bool,
-    /// How many pods may be quarantined at once. 0 forbids it. Default: 1.
-    #[schemars(range(min = 0, max = 100))]
+    /// How many pods may be quarantined at once. 0 forbids it. Default: 1. Example: `2`.
+    #[schemars(range(min = 0, max = 100), extend("format" = "int32"))]
     pub max_pods: u32,
-    /// How long a quarantined pod is kept for inspection before it is deleted. Default: 10m.
+    /// How long a quarantined pod is kept for inspection before it is deleted; `0s`: not at all. Default: 10m.
+    /// Example: `1h`.
     pub inspection: Duration,
 }
 
@@ -184,20 +212,23 @@ pub struct Isolate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rollback {
-    /// States older than this are not used. Default: 720h (30 days).
+    /// States older than this are not used. Longer than 0s. Default: 720h (30 days). Example: `168h`.
+    #[schemars(schema_with = "crate::api::duration::positive")]
     pub max_age: Duration,
 }
 
 /// Moving traffic to a standby.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failover {
-    /// A Deployment that can serve instead of the target, with pod labels of its own. Required.
+    /// A Deployment in the same namespace that can serve instead of the target, with pod labels of its own. Required.
+    /// Example: `{apiVersion: apps/v1, kind: Deployment, name: checkout-standby}`.
+    #[x_kube(validation = Rule::new("self.kind == 'Deployment' && self.apiVersion == 'apps/v1'").message("actions.failover.standby must name a Deployment: set kind to Deployment and apiVersion to apps/v1"))]
     pub standby: TargetRef,
-    /// Through what the traffic is moved. Required.
+    /// Through what the traffic is moved. Required. Example: `{service: checkout}`.
     pub via: Via,
     /// `Automatic`: traffic returns when home is repaired and verified. `Manual`: it returns when a person sets
-    /// `spec.failback` on the Recovery. Default: Automatic.
+    /// `spec.failback` on the Recovery. Default: Automatic. Example: `Manual`.
     #[serde(default)]
     pub failback: Failback,
 }
@@ -206,8 +237,9 @@ pub struct Failover {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Via {
-    /// Name of the Service whose selector is switched to the standby's labels.
-    #[schemars(length(min = 1, max = 63))]
+    /// Name of the Service whose selector is switched to the standby's. It must lead to the target now. Required.
+    /// Example: `checkout`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub service: String,
 }
 
@@ -225,10 +257,11 @@ pub enum Failback {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Limits {
-    /// How many remedies may be tried in one incident. Default: 2.
-    #[schemars(range(min = 1, max = 10))]
+    /// How many remedies may be tried in one incident; a freeze does not count. Default: 2. Example: `1`.
+    #[schemars(range(min = 1, max = 10), extend("format" = "int32"))]
     pub max_attempts: u32,
-    /// How long nothing new is begun on this target after a recovery that acted. Default: 5m.
+    /// How long nothing new is begun on this target after a recovery that acted; a freeze does not wait. `0s`: no
+    /// pause. Default: 5m. Example: `30m`.
     pub cooldown: Duration,
 }
 
@@ -236,9 +269,13 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct History {
-    /// How many stable states are kept; pinned ones do not count. Default: 5.
-    #[schemars(range(min = 1, max = 50))]
+    /// How many stable states are kept; pinned ones do not count. Default: 5. Example: `10`.
+    #[schemars(range(min = 1, max = 50), extend("format" = "int32"))]
     pub stable_states: u32,
+    /// How many closed Recoveries are kept, the newest ones. One that has still something to release is kept in any
+    /// case. Default: 20. Example: `50`.
+    #[schemars(range(min = 1, max = 200), extend("format" = "int32"))]
+    pub recoveries: u32,
 }
 
 fn default_objective() -> Duration {
@@ -295,16 +332,17 @@ impl Default for Limits {
 
 impl Default for History {
     fn default() -> Self {
-        Self { stable_states: 5 }
+        Self { stable_states: 5, recoveries: 20 }
     }
 }
 
 /// What we currently know about the policy and its target. Written on change only.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryPolicyStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub observed_generation: i64,
     /// A one-word summary for display. Tools should read the conditions.
     #[serde(default)]
@@ -313,15 +351,18 @@ pub struct RecoveryPolicyStatus {
     /// `Conflicted`.
     #[serde(default)]
     #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
     /// How far the live target is from its stable state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<Drift>,
     /// Name of the StableState that would be restored now; empty if there is none.
     #[serde(default)]
+    #[schemars(length(max = 253))]
     pub stable_state: String,
     /// Name of the open Recovery; empty if there is none.
     #[serde(default)]
+    #[schemars(length(max = 253))]
     pub active_recovery: String,
 }
 

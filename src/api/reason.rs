@@ -47,6 +47,8 @@ reasons! {
     Healthy,
     /// A rollout is under way, and has time left.
     RollingOut,
+    /// Pods that were added or moved are not ready yet, and have time left.
+    PodsStarting,
     /// No pod is wanted: the target is scaled to zero.
     ScaledToZero,
     /// A container restarts again and again.

@@ -1,4 +1,5 @@
 //! `Recovery`: the write-ahead journal of one incident, and what a person reads about it.
+#![allow(clippy::duplicated_attributes, reason = "print columns have attributes of the same name")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::{CustomResource, KubeSchema};
@@ -37,14 +38,16 @@ pub struct RecoverySpec {
     /// The journal as it was when the incident was opened, with the first intent: written in the body of the create,
     /// before any effect. Immutable.
     pub opening: Journal,
-    /// A person's answer to a plan that waits for approval.
+    /// A person's answer to a plan that waits for approval. Default: none.
+    /// Example: `{decision: Approve, planDigest: 0123456789abcdef}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
     /// Set to true to make us let go: what we froze or quarantined is released, then nothing more is written.
-    /// Default: false.
+    /// Default: false. Example: `true`.
     #[serde(default)]
     pub abort: bool,
     /// Set to true to let traffic return home, where the policy says `failback: Manual`. Default: false.
+    /// Example: `true`.
     #[serde(default)]
     pub failback: bool,
 }
@@ -53,9 +56,10 @@ pub struct RecoverySpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Approval {
-    /// `Approve` or `Reject`.
+    /// `Approve` or `Reject`. Required.
     pub decision: ApprovalDecision,
-    /// The `planDigest` that was shown. An approval of another plan is ignored, and said so.
+    /// The `planDigest` of the decision that was shown. An answer to another plan is ignored. Required.
+    /// Example: `0123456789abcdef`.
     #[schemars(length(min = 1, max = 64))]
     pub plan_digest: String,
 }
@@ -102,11 +106,11 @@ pub struct Journal {
     pub stable_state: String,
     /// How many remedies were begun in this incident.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(range(min = 0, max = 100), extend("format" = "int32"))]
     pub attempt: u32,
     /// What is done, in order; each is recorded here before it happens.
     #[serde(default)]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 512))]
     pub steps: Vec<Step>,
     /// When what happened. Absent entries have not happened.
     #[serde(default)]
@@ -251,7 +255,7 @@ pub struct Step {
     /// To which object, with the uid it must have.
     pub object: ObjectRef,
     /// What is intended, for people.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 1024))]
     pub intent: String,
     /// What must be there before: a digest of the content, or a JSON object (labels, a selector). Also the way back.
     #[serde(default)]
@@ -302,6 +306,9 @@ pub struct Timeline {
     /// It stayed so for the verification window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<MicroTime>,
+    /// The API server last refused a write of the plan for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<MicroTime>,
     /// The incident was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<MicroTime>,
@@ -326,7 +333,8 @@ pub enum Phase {
     Closed,
 }
 
-/// How an incident ended.
+/// How the incident ended. May be present and still change until the phase is `Closed`.
+// The schema takes this text, not that of the field, because the field is optional.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Outcome {
     /// Verified back.
@@ -341,6 +349,14 @@ pub enum Outcome {
     Superseded,
     /// Ended without a result: policy or target gone, or aborted.
     Abandoned,
+}
+
+impl RecoverySpec {
+    /// A Recovery that begins with this journal, and that no person has spoken to yet.
+    #[must_use]
+    pub fn opened(opening: Journal) -> Self {
+        Self { opening, approval: None, abort: false, failback: false }
+    }
 }
 
 impl Recovery {

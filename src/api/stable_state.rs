@@ -1,4 +1,5 @@
 //! `StableState`: the immutable, sealed record of a closure that held its criteria for the soak.
+#![allow(clippy::duplicated_attributes, reason = "print columns have attributes of the same name")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::{CustomResource, KubeSchema};
@@ -40,12 +41,14 @@ pub struct StableStateSpec {
     /// The proof that the operator wrote this record, in this cluster, namespace and under this name. Immutable.
     pub seal: Seal,
     /// A person's word on this state: `Pin` keeps it beyond the history limit, `Reject` makes it never be used.
-    /// Default: none.
+    /// Default: none. Example: `Pin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
 }
 
-/// A person's word on a state.
+/// A person's word on this state: `Pin` keeps it beyond the history limit, `Reject` makes it never be used.
+/// Default: none. Example: `Pin`.
+// The schema takes this text, not that of the field, wherever the enum is optional.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Review {
     /// Keep it: the history limit does not remove it.
@@ -64,7 +67,7 @@ pub struct Record {
     /// The target this state belongs to.
     pub target: TargetRef,
     /// SHA-256 over all members, in lower-case hexadecimal.
-    #[schemars(length(min = 64, max = 64))]
+    #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
     pub digest: String,
     /// The members of the closure, sorted by kind and name.
     #[schemars(length(max = 64))]
@@ -141,6 +144,6 @@ pub struct Seal {
     #[schemars(length(max = 64))]
     pub key_id: String,
     /// HMAC-SHA256 in lower-case hexadecimal.
-    #[schemars(length(min = 64, max = 64))]
+    #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
     pub mac: String,
 }

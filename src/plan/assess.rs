@@ -71,7 +71,18 @@ impl Assessment {
     fn unknown(reason: Reason, message: String) -> Self {
         let (symptom, bad_pods, closure, look_again) = (None, vec![], String::new(), None);
         let (rolling, required, ready) = (false, 0, 0);
-        Self { verdict: Verdict::Unknown, reason, message, symptom, bad_pods, rolling, closure, required, ready, look_again }
+        Self {
+            verdict: Verdict::Unknown,
+            reason,
+            message,
+            symptom,
+            bad_pods,
+            rolling,
+            closure,
+            required,
+            ready,
+            look_again,
+        }
     }
 }
 
@@ -102,7 +113,7 @@ pub fn assess(facts: &Facts, memory: &mut Memory, now: Timestamp) -> Assessment 
         *memory = Memory { target: target.uid.clone(), ..Memory::default() };
         return Assessment::unknown(Reason::ScaledToZero, "no pod is wanted: replicas is 0".into());
     }
-    Look { facts, spec: &policy.spec, target, closure, now }.judge(memory)
+    Look { facts, spec: &policy.spec, target, closure, pods: facts.live_pods().count(), now }.judge(memory)
 }
 
 /// How long a pod may take to become ready: until the progress deadline, or three times what the stable state took,
@@ -127,6 +138,8 @@ struct Look<'a> {
     spec: &'a RecoveryPolicySpec,
     target: &'a Workload,
     closure: String,
+    /// How many pods there are.
+    pods: usize,
     now: Timestamp,
 }
 
@@ -144,7 +157,8 @@ impl Look<'_> {
         let required = required(self.spec, self.target.replicas);
         let ready = pods.iter().filter(|pod| pod.ready).count();
         let settling = pods.iter().filter(|pod| self.settling(pod, patience)).count();
-        let mut wakes = vec![];
+        let mut wakes: Vec<Timestamp> =
+            pods.iter().filter(|pod| self.settling(pod, patience)).map(|pod| pod.created + patience).collect();
 
         let short = ready + settling < required;
         memory.short = (short && !rolling).then(|| Since::carry(memory.short.take(), (), self.now));
@@ -156,29 +170,48 @@ impl Look<'_> {
             .or_else(|| self.stuck(&pods, memory, rolling, patience, &mut wakes))
             .or_else(|| self.unavailable(&pods, memory, ready, required, &mut wakes));
         let (symptom, bad_pods) = match seen {
-            Some((reason, message, bad_pods)) => {
-                let began = memory.symptom.take().unwrap_or(Since { value: self.closure.clone(), at: self.now });
-                let symptom = Symptom { reason, message, since: began.at, closure: began.value.clone() };
-                memory.symptom = Some(began);
-                (Some(symptom), bad_pods)
-            }
+            Some((reason, message, bad_pods)) => (Some(self.symptom(reason, message, memory)), bad_pods),
             None => {
                 memory.symptom = None;
                 (None, vec![])
             }
         };
+        let counts = format!("{ready} of {required} required pods ready");
         let (verdict, reason, message) = match &symptom {
             Some(symptom) => (Verdict::Unstable, symptom.reason, symptom.message.clone()),
-            None if rolling => {
-                (Verdict::Unstable, Reason::RollingOut, format!("rolling out: {ready} of {required} required pods ready"))
-            }
-            None if short => {
-                (Verdict::Unstable, Reason::Unavailable, format!("{ready} of {required} required pods ready"))
-            }
-            None => (Verdict::Stable, Reason::Healthy, format!("{ready} of {required} required pods ready")),
+            None if rolling => (Verdict::Unstable, Reason::RollingOut, format!("rolling out: {counts}")),
+            None if short => (Verdict::Unstable, Reason::Unavailable, counts),
+            // Pods that were added or moved do not break a soak, but what is not ready is not called healthy.
+            None if ready < required => (Verdict::Stable, Reason::PodsStarting, counts),
+            None => (Verdict::Stable, Reason::Healthy, counts),
         };
+        if reason == Reason::Healthy {
+            memory.trouble = None;
+        }
         let look_again = wakes.into_iter().min();
-        Assessment { verdict, reason, message, symptom, bad_pods, rolling, closure: self.closure, required, ready, look_again }
+        Assessment {
+            verdict,
+            reason,
+            message,
+            symptom,
+            bad_pods,
+            rolling,
+            closure: self.closure,
+            required,
+            ready,
+            look_again,
+        }
+    }
+
+    /// What was seen, with when it began and in which closure: a change in the middle of trouble did not begin it.
+    fn symptom(&self, reason: Reason, message: String, memory: &mut Memory) -> Symptom {
+        let began = memory.symptom.take().unwrap_or_else(|| {
+            let closure = memory.trouble.as_ref().unwrap_or(&self.closure);
+            Since { value: closure.clone(), at: self.now }
+        });
+        let symptom = Symptom { reason, message, since: began.at, closure: began.value.clone() };
+        memory.symptom = Some(began);
+        symptom
     }
 
     /// A new closure is judged by what it does itself, not by what the one before it did.
@@ -190,7 +223,9 @@ impl Look<'_> {
             memory.grace = troubled.then(|| Since { value: self.now, at: self.now + patience });
             memory.restarts = pods.iter().map(|pod| (pod.uid.clone(), pod.restarts)).collect();
             memory.short = None;
-            memory.symptom = None;
+            if let Some(symptom) = memory.symptom.take() {
+                memory.trouble.get_or_insert(symptom.value);
+            }
         }
         memory.closure = Some(Since::carry(before, self.closure.clone(), self.now));
         memory.grace = memory.grace.take().filter(|grace| self.now < grace.at);
@@ -204,19 +239,24 @@ impl Look<'_> {
         }
         let Some(grace) = &memory.grace else { return true };
         // Creation times are whole seconds.
-        pod.created + SignedDuration::from_secs(1) > grace.value || self.grown(pod, memory) >= self.spec.detection.crash_loops
+        pod.created + SignedDuration::from_secs(1) > grace.value
+            || self.grown(pod, memory) >= self.spec.detection.crash_loops
     }
 
     fn grown(&self, pod: &PodFacts, memory: &Memory) -> u32 {
         pod.restarts.saturating_sub(memory.restarts.get(&pod.uid).copied().unwrap_or(pod.restarts))
     }
 
-    /// A rollout begins when the controller has not caught up with the template, and ends when every wanted pod of the
-    /// present template is available and no other is left.
+    /// A rollout begins with another template, or when the controller has not caught up with it, and ends when every
+    /// wanted pod of the present template is available and no other is left.
     fn rolling(&self, memory: &mut Memory) -> bool {
         let t = self.target;
-        let unfinished = t.observed_generation < t.generation || t.updated_replicas < t.replicas || t.total_replicas > t.updated_replicas;
-        let known = memory.rollout.as_ref().is_some_and(|rollout| rollout.value == t.template);
+        let unfinished = t.observed_generation < t.generation
+            || t.updated_replicas < t.replicas
+            || t.total_replicas > t.updated_replicas;
+        let before = memory.template.replace(t.template.clone());
+        let begins = before.is_some_and(|before| before != t.template);
+        let known = begins || memory.rollout.as_ref().is_some_and(|rollout| rollout.value == t.template);
         let rolling = unfinished || (known && t.available_replicas < t.replicas);
         memory.rollout = rolling.then(|| Since::carry(memory.rollout.take(), t.template.clone(), self.now));
         rolling
@@ -233,13 +273,14 @@ impl Look<'_> {
         let crash_loops = self.spec.detection.crash_loops;
         let crashing = |pod: &PodFacts| {
             !pod.ready
-                && (self.grown(pod, memory) >= crash_loops || (pod.waiting.contains(CRASH_LOOP) && pod.most_restarts >= crash_loops))
+                && (self.grown(pod, memory) >= crash_loops
+                    || (pod.waiting.contains(CRASH_LOOP) && pod.most_restarts >= crash_loops))
         };
         let waits = |pod: &PodFacts, reasons: &[&str]| reasons.iter().any(|reason| pod.waiting.contains(*reason));
         let failing = |test: &dyn Fn(&PodFacts) -> bool, reason: Reason, what: &str| {
             let bad: Vec<&&PodFacts> = pods.iter().filter(|pod| test(pod)).collect();
             let first = bad.first()?;
-            let message = format!("{} of {} pods {what}, for example {}", bad.len(), pods.len(), first.name);
+            let message = format!("{} of {} pods {what}, for example {}", bad.len(), self.pods, first.name);
             Some((reason, message, bad.iter().map(|pod| pod.uid.clone()).collect()))
         };
         failing(&crashing, Reason::CrashLoop, "restart again and again")
@@ -260,7 +301,7 @@ impl Look<'_> {
         patience: SignedDuration,
         wakes: &mut Vec<Timestamp>,
     ) -> Option<(Reason, String, Vec<String>)> {
-        let begun = memory.rollout.as_ref().filter(|_| rolling && !self.target.paused)?.at;
+        let begun = memory.rollout.as_ref().filter(|_| rolling && !self.paused_by_other())?.at;
         let present = self.facts.present_revisions();
         let waiting = pods.iter().filter(|pod| !pod.ready && present.contains(pod.revision.as_str()));
         let (late, early): (Vec<&&PodFacts>, Vec<_>) =
@@ -269,8 +310,18 @@ impl Look<'_> {
         if late.is_empty() && !self.target.deadline_exceeded {
             return None;
         }
-        let why = if late.is_empty() { "its progress deadline is over" } else { "pods are not ready in the time they had" };
-        Some((Reason::RolloutStuck, format!("the rollout does not get ready: {why}"), late.iter().map(|p| p.uid.clone()).collect()))
+        let why =
+            if late.is_empty() { "its progress deadline is over" } else { "pods are not ready in the time they had" };
+        Some((
+            Reason::RolloutStuck,
+            format!("the rollout does not get ready: {why}"),
+            late.iter().map(|p| p.uid.clone()).collect(),
+        ))
+    }
+
+    /// Who pauses a rollout lets it wait on purpose. Our own freeze does not make a stuck rollout any better.
+    fn paused_by_other(&self) -> bool {
+        self.target.paused && self.target.frozen_by.is_none()
     }
 
     /// Outside a rollout: fewer ready than required, for `unavailableFor`.

@@ -2,8 +2,8 @@
 //!
 //! Equality is by content only. This module must not decide what to do about a difference.
 
-use super::facts::{ConfigMapFacts, Facts, MemberFacts, StateFacts};
 use super::content;
+use super::facts::{ConfigMapFacts, Facts, MemberFacts, StateFacts};
 use crate::api::policy::MemberPolicy;
 
 /// One member whose live content is not what the state recorded.

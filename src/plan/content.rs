@@ -38,8 +38,7 @@ pub fn digest(text: &str) -> String {
 /// Lower-case hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).map(char::from).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The content of a Deployment, from its `spec`: an object with those of [`DEPLOYMENT_PARTS`] that are there.
@@ -78,22 +77,14 @@ pub fn config_map(object: &Value) -> Value {
 #[must_use]
 pub fn config_map_references(template: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let spec = &template["spec"];
-    for list in ["containers", "initContainers"] {
-        for container in each(&spec[list]) {
-            for variable in each(&container["env"]) {
-                names.extend(text(&variable["valueFrom"]["configMapKeyRef"]["name"]));
-            }
-            for source in each(&container["envFrom"]) {
-                names.extend(text(&source["configMapRef"]["name"]));
-            }
-        }
+    let containers = each(template, "/spec/containers").chain(each(template, "/spec/initContainers"));
+    for container in containers {
+        names.extend(each(container, "/env").filter_map(|it| text(it, "/valueFrom/configMapKeyRef/name")));
+        names.extend(each(container, "/envFrom").filter_map(|it| text(it, "/configMapRef/name")));
     }
-    for volume in each(&spec["volumes"]) {
-        names.extend(text(&volume["configMap"]["name"]));
-        for source in each(&volume["projected"]["sources"]) {
-            names.extend(text(&source["configMap"]["name"]));
-        }
+    for volume in each(template, "/spec/volumes") {
+        names.extend(text(volume, "/configMap/name"));
+        names.extend(each(volume, "/projected/sources").filter_map(|it| text(it, "/configMap/name")));
     }
     names
 }
@@ -105,13 +96,13 @@ pub fn closure_digest<'a>(members: impl IntoIterator<Item = (&'a str, &'a str, &
     digest(&canonical(&json!(sorted)))
 }
 
-/// An index into a JSON array; anything else has no elements.
-fn each(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
+/// The elements of the array at `pointer`; anything else has none.
+fn each<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn text(value: &Value) -> Option<String> {
-    value.as_str().filter(|name| !name.is_empty()).map(str::to_owned)
+fn text(value: &Value, pointer: &str) -> Option<String> {
+    value.pointer(pointer)?.as_str().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 fn parts(object: &Value, names: &[&str]) -> Value {
@@ -185,7 +176,13 @@ mod tests {
 
     #[test]
     fn malformed_objects_have_no_content_and_no_panic() {
-        for odd in [json!(null), json!(3), json!([]), json!({"template": 3, "data": "x"}), json!({"template": {"metadata": 1}})] {
+        for odd in [
+            json!(null),
+            json!(3),
+            json!([]),
+            json!({"template": 3, "data": "x"}),
+            json!({"template": {"metadata": 1}}),
+        ] {
             let _ = (deployment(&odd), config_map(&odd), config_map_references(&odd), template_digest(&odd));
         }
     }

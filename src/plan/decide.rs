@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::content::digest;
 use super::facts::Facts;
 use super::guard::{self, Case, Refusal};
+use super::journal::cut;
 use super::steps;
 use crate::api::recovery::{Alternative, Decision, Remediation, Remedy, Step};
 use crate::api::{Mode, Reason};
@@ -44,7 +45,7 @@ pub fn decide(case: &Case, recovery: &str) -> Choice {
                 if why.is_none() && remedy == primary(case) {
                     why = Some(refusal.clone());
                 }
-                alternatives.push(Alternative { remedy, reason: refusal.reason, message: refusal.message });
+                alternatives.push(Alternative { remedy, reason: refusal.reason, message: cut(&refusal.message) });
             }
         }
     }
@@ -60,15 +61,16 @@ pub fn decide(case: &Case, recovery: &str) -> Choice {
         (Remedy::Failover, _) => (Reason::TrafficMoved, format!("the target is down and {}", case.triage.message)),
     };
     let plan_digest = if steps.is_empty() { String::new() } else { plan_digest(&steps) };
-    Choice { decision: Decision { remedy, reason, message, plan_digest, alternatives }, steps, until }
+    Choice { decision: Decision { remedy, reason, message: cut(&message), plan_digest, alternatives }, steps, until }
 }
 
 /// A hold, where there is no case to decide: no stable state to compare with.
 #[must_use]
 pub fn hold(refusal: Refusal) -> Choice {
-    let alternative = |remedy| Alternative { remedy, reason: refusal.reason, message: refusal.message.clone() };
+    let alternative = |remedy| Alternative { remedy, reason: refusal.reason, message: cut(&refusal.message) };
     let alternatives = ORDER.into_iter().map(alternative).collect();
     let Refusal { reason, message, until } = refusal;
+    let message = cut(&message);
     let decision = Decision { remedy: Remedy::Hold, reason, message, plan_digest: String::new(), alternatives };
     Choice { decision, steps: vec![], until }
 }

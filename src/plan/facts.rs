@@ -191,6 +191,9 @@ pub struct ConfigMapFacts {
     pub size: usize,
     /// For an immutable copy of ours, whether it is immutable still; `None` for any other.
     pub sealed_copy: Option<bool>,
+    /// The field manager that owns most of its content.
+    #[serde(default)]
+    pub field_owner: Option<FieldOwner>,
 }
 
 /// A Service and what it offers.
@@ -226,6 +229,9 @@ impl ServiceFacts {
 pub struct StateFacts {
     /// Name.
     pub name: String,
+    /// Uid.
+    #[serde(default)]
+    pub uid: String,
     /// Digest over all members.
     pub digest: String,
     /// The target's name it was recorded for.
@@ -264,6 +270,9 @@ pub struct MemberFacts {
 pub struct RecoveryFacts {
     /// Name.
     pub name: String,
+    /// The resourceVersion that was seen: the next write of the journal is conditional on it.
+    #[serde(default)]
+    pub version: String,
     /// What people said (`approval`, `abort`, `failback`), and the opening.
     pub spec: RecoverySpec,
     /// The journal as it stands.

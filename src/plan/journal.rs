@@ -13,7 +13,9 @@ use super::guard::{Case, Refusal};
 use super::memory::{Memory, Since};
 use super::{letting_go, states, steps, triage, verify};
 use crate::api::policy::Failback;
-use crate::api::recovery::{ApprovalDecision, Journal, ObjectRef, Phase, Remediation, Remedy, Step, StepState, Suspect};
+use crate::api::recovery::{
+    ApprovalDecision, Journal, ObjectRef, Phase, Remediation, Remedy, Step, StepState, Suspect,
+};
 use crate::api::recovery::{SymptomRecord, Timeline};
 use crate::api::{Mode, Outcome, Reason};
 
@@ -97,6 +99,10 @@ pub(super) fn begin(view: &View) -> Option<Turn> {
 /// Takes an open incident one step further.
 pub(super) fn advance(view: &View, open: &RecoveryFacts, memory: &mut Memory) -> Turn {
     let mut journal = open.journal.clone();
+    if !view.facts.sight.blind.is_empty() {
+        // What we hold may only look gone: not even letting go is finished blindly.
+        return Turn { recovery: open.name.clone(), ..Turn::default() };
+    }
     let mut until = None;
     if let Some(end) = letting_go::due(view.facts, open) {
         letting_go::release(view, open, &mut journal, end);
@@ -114,30 +120,57 @@ pub(super) fn advance(view: &View, open: &RecoveryFacts, memory: &mut Memory) ->
             Phase::Releasing | Phase::Closed => {}
         }
     }
+    if journal.outcome == Some(Outcome::Superseded) {
+        give_time(view, memory);
+    }
     let effects = outstanding(&journal, view.now);
+    let until = next_removal(&journal, view.now).into_iter().chain(until).min();
     let record = (journal != open.journal).then(|| Record::Update(Box::new(journal)));
     Turn { recovery: open.name.clone(), record, effects, until }
 }
 
+/// Somebody took over. What pods from before show must not open the next incident at once, also if we forgot
+/// meanwhile that something was wrong before that change.
+fn give_time(view: &View, memory: &mut Memory) {
+    let (Some(policy), Some(target)) = (&view.facts.policy, &view.facts.target) else { return };
+    let until = view.now + assess::patience(view.facts, &policy.spec, target);
+    memory.grace.get_or_insert(Since { value: view.now, at: until });
+    memory.symptom = None;
+}
+
 /// Ends the inspection of quarantined pods of closed incidents.
 pub(super) fn sweep(view: &View) -> Option<Turn> {
+    if !view.facts.sight.blind.is_empty() {
+        return None;
+    }
     let mut until: Option<Timestamp> = None;
     for recovery in view.facts.recoveries.iter().filter(|recovery| !recovery.open()) {
-        let journal = &recovery.journal;
-        let effects: Vec<usize> = (0..).zip(&journal.steps).filter(|(_, s)| due_removal(s, view.now)).map(|(i, _)| i).collect();
+        let effects = outstanding(&recovery.journal, view.now);
         if !effects.is_empty() {
             return Some(Turn { recovery: recovery.name.clone(), record: None, effects, until: None });
         }
-        let later = journal.steps.iter().filter(|s| planned_removal(s)).filter_map(|s| s.to.parse::<Timestamp>().ok());
-        until = later.chain(until).min();
+        until = next_removal(&recovery.journal, view.now).into_iter().chain(until).min();
     }
     until.map(|until| Turn { until: Some(until), ..Turn::default() })
+}
+
+/// Closed incidents have their turn when the open one has nothing to do.
+pub(super) fn with_sweep(view: &View, turn: Turn) -> Turn {
+    if turn.record.is_some() || !turn.effects.is_empty() {
+        return turn;
+    }
+    match sweep(view) {
+        Some(swept) if !swept.effects.is_empty() => swept,
+        Some(swept) => Turn { until: turn.until.into_iter().chain(swept.until).min(), ..turn },
+        None => turn,
+    }
 }
 
 /// Enters what `act` found out about step `index`.
 pub fn receive(journal: &mut Journal, index: usize, receipt: &Receipt, now: Timestamp) {
     let Some(step) = journal.steps.get_mut(index) else { return };
     let remediation = step.remediation;
+    let object = step.object.clone();
     match receipt {
         Receipt::Done | Receipt::AlreadyDone => {
             step.state = StepState::Done;
@@ -155,22 +188,64 @@ pub fn receive(journal: &mut Journal, index: usize, receipt: &Receipt, now: Time
                 Remediation::RestoreTemplate | Remediation::RestoreConfigMap | Remediation::SwitchService
             );
             if essential && journal.phase == Phase::Acting {
+                // What we hold is planned anew by letting go; the rest of this plan must not follow.
+                skip_planned(journal);
                 journal.phase = Phase::Releasing;
                 journal.outcome = Some(Outcome::Superseded);
                 journal.reason = Reason::Superseded;
-                journal.message = cut(&format!("somebody else changed {}: {why}; we let go", step.object));
+                journal.message = cut(&format!("somebody else changed {object}: {why}; we let go"));
             }
         }
-        Receipt::Refused(why) => {
-            let object = step.object.clone();
-            for step in journal.steps.iter_mut().filter(|step| step.state == StepState::Planned) {
-                step.state = StepState::Skipped;
+        Receipt::Refused(why) => refused(journal, index, why, now),
+    }
+    if remediation == Remediation::QuarantinePod {
+        skip_removals_of_free_pods(journal);
+    }
+}
+
+fn refused(journal: &mut Journal, index: usize, why: &str, now: Timestamp) {
+    journal.timeline.refused = Some(MicroTime(now));
+    let Some(step) = journal.steps.get_mut(index) else { return };
+    step.state = StepState::Skipped;
+    let message = format!("the API server refused to change {}: {why}", step.object);
+    match journal.phase {
+        // A release that is refused now would be refused for ever: it is said, and left to a person.
+        Phase::Releasing | Phase::Closed => {
+            journal.message = cut(&format!("{message} (undo our change by hand); {}", journal.message));
+        }
+        _ if step.remediation == Remediation::DeletePod => journal.message = cut(&message),
+        _ => {
+            let kept: Vec<bool> = journal.steps.iter().map(|step| planned_removal(journal, step)).collect();
+            for (step, kept) in journal.steps.iter_mut().zip(kept) {
+                if step.state == StepState::Planned && !kept {
+                    step.state = StepState::Skipped;
+                }
             }
             journal.phase = Phase::Holding;
             journal.outcome = Some(Outcome::Held);
             journal.reason = Reason::WriteRefused;
-            journal.message = cut(&format!("the API server refused to change {object}: {why}"));
+            journal.message = cut(&message);
         }
+    }
+}
+
+fn skip_planned(journal: &mut Journal) {
+    for step in journal.steps.iter_mut().filter(|step| step.state == StepState::Planned) {
+        step.state = StepState::Skipped;
+    }
+}
+
+/// A pod that did not get into quarantine is not ours to delete.
+fn skip_removals_of_free_pods(journal: &mut Journal) {
+    let free: Vec<ObjectRef> = journal
+        .steps
+        .iter()
+        .filter(|step| step.remediation == Remediation::QuarantinePod && step.state == StepState::Skipped)
+        .map(|step| step.object.clone())
+        .collect();
+    let removals = journal.steps.iter_mut().filter(|step| step.remediation == Remediation::DeletePod);
+    for step in removals.filter(|step| step.state == StepState::Planned && free.contains(&step.object)) {
+        step.state = StepState::Skipped;
     }
 }
 
@@ -228,12 +303,11 @@ fn choose(
 fn adopt(journal: &mut Journal, choice: Choice, mode: Mode, approval: Option<ApprovalDecision>, now: Timestamp) {
     journal.decision = choice.decision;
     journal.timeline.decided = Some(MicroTime(now));
-    for step in journal.steps.iter_mut().filter(|step| step.state == StepState::Planned) {
-        step.state = StepState::Skipped;
-    }
-    if journal.attempt == 0 {
-        journal.steps.retain(|step| step.state == StepState::Done);
-    }
+    // What was planned before was never begun, but for the removal of pods that are in quarantine.
+    let kept: Vec<bool> =
+        journal.steps.iter().map(|s| s.state != StepState::Planned || planned_removal(journal, s)).collect();
+    let mut kept = kept.into_iter();
+    journal.steps.retain(|_| kept.next().unwrap_or(true));
     let hold = |journal: &mut Journal, phase, reason, message: String| {
         journal.phase = phase;
         journal.outcome = Some(journal.outcome.filter(|o| *o == Outcome::Escalated).unwrap_or(Outcome::Held));
@@ -272,7 +346,7 @@ fn verifying(view: &View, open: &RecoveryFacts, journal: &mut Journal, memory: &
     let policy = view.facts.policy.as_ref()?;
     let missing = verify::missing(view.facts, view.assessment, open);
     if let Some(verdict) = proven(view, &missing, memory) {
-        return verdict.map_or_else(|from| close_recovered(journal, from, view.now), Some);
+        return verdict.map_or_else(|from| close_recovered(view, journal, from), Some);
     }
     let acted = journal.timeline.acted.as_ref().map_or(view.now, |at| at.0);
     let detected = journal.timeline.detected.as_ref().map_or(acted, |at| at.0);
@@ -320,14 +394,12 @@ fn reconsider(view: &View, open: &RecoveryFacts, journal: &mut Journal, memory: 
     let acted = journal.attempt > 0;
     let missing = match acted {
         true => verify::missing(view.facts, view.assessment, open),
-        false => verify::missing_at_home(view.facts, view.assessment)
-            .into_iter()
-            .filter(|what| !frozen_by_us(view.facts, open) || !what.contains("paused"))
-            .collect(),
+        false if frozen_by_us(view.facts, open) => verify::missing_while_frozen(view.facts, view.assessment),
+        false => verify::missing_at_home(view.facts, view.assessment),
     };
     match proven(view, &missing, memory)? {
         Ok(later) => Some(later),
-        Err(from) if acted => close_recovered(journal, from, view.now),
+        Err(from) if acted => close_recovered(view, journal, from),
         Err(_) => {
             let end = letting_go::End {
                 outcome: journal.outcome.unwrap_or(Outcome::Held),
@@ -364,7 +436,9 @@ fn try_again(view: &View, open: &RecoveryFacts, journal: &mut Journal) -> Option
         && next.reason == journal.reason
         && next.decision.remedy == journal.decision.remedy
         && next.decision.plan_digest == journal.decision.plan_digest;
-    let worse = journal.reason == Reason::VerificationTimedOut && next.decision.remedy == Remedy::Hold;
+    // A mere hold must not hide that we froze it, or that what was done did not help.
+    let telling = matches!(journal.reason, Reason::VerificationTimedOut | Reason::RolloutFrozen);
+    let worse = telling && next.decision.remedy == Remedy::Hold;
     if !same && !worse {
         *journal = next;
     }
@@ -384,33 +458,55 @@ fn proven(view: &View, missing: &[String], memory: &mut Memory) -> Option<Result
     Some(if view.now >= from + window { Err(from) } else { Ok(from + window) })
 }
 
-fn close_recovered(journal: &mut Journal, from: Timestamp, now: Timestamp) -> Option<Timestamp> {
+fn close_recovered(view: &View, journal: &mut Journal, from: Timestamp) -> Option<Timestamp> {
+    let now = view.now;
+    let at_home = states::reference(view.facts).is_ok_and(|state| state.digest == view.assessment.closure);
+    let (outcome, message) = match at_home {
+        true => (Outcome::Recovered, "verified: back, healthy and unmarked for the whole window"),
+        // Healthy is not enough to be called recovered: this content has not earned a stable state.
+        false => (Outcome::PartiallyRecovered, "healthy and unmarked for the whole window, but not in a stable state"),
+    };
     journal.phase = Phase::Closed;
-    journal.outcome = Some(Outcome::Recovered);
+    journal.outcome = Some(outcome);
     journal.reason = Reason::Verified;
-    journal.message = "verified: back, healthy and unmarked for the whole window".into();
+    journal.message = message.into();
     journal.timeline.converged = Some(MicroTime(from));
     journal.timeline.verified = Some(MicroTime(now));
     journal.timeline.closed = Some(MicroTime(now));
     None
 }
 
-/// Steps that may be carried out now.
+/// Steps that may be carried out now. A pod in quarantine is deleted when its inspection ends, whatever the phase.
 fn outstanding(journal: &Journal, now: Timestamp) -> Vec<usize> {
     let due = |step: &Step| match (journal.phase, step.remediation) {
-        (Phase::Acting, Remediation::DeletePod) => due_removal(step, now),
-        (Phase::Acting | Phase::Releasing, _) => step.state == StepState::Planned,
+        (Phase::Releasing, _) => step.state == StepState::Planned,
+        (_, Remediation::DeletePod) => {
+            planned_removal(journal, step) && inspected(step).is_some_and(|until| until <= now)
+        }
+        (Phase::Acting, _) => step.state == StepState::Planned,
         _ => false,
     };
     (0..).zip(&journal.steps).filter(|(_, step)| due(step)).map(|(index, _)| index).collect()
 }
 
-fn planned_removal(step: &Step) -> bool {
-    step.remediation == Remediation::DeletePod && step.state == StepState::Planned
+/// The removal of a pod that is in quarantine by this incident.
+fn planned_removal(journal: &Journal, step: &Step) -> bool {
+    let quarantined = |other: &Step| {
+        other.remediation == Remediation::QuarantinePod && other.state == StepState::Done && other.object == step.object
+    };
+    step.remediation == Remediation::DeletePod
+        && step.state == StepState::Planned
+        && journal.steps.iter().any(quarantined)
 }
 
-fn due_removal(step: &Step, now: Timestamp) -> bool {
-    planned_removal(step) && step.to.parse::<Timestamp>().is_ok_and(|until| until <= now)
+/// The end of the inspection of the pod that the step removes.
+fn inspected(step: &Step) -> Option<Timestamp> {
+    step.to.parse().ok()
+}
+
+fn next_removal(journal: &Journal, now: Timestamp) -> Option<Timestamp> {
+    let planned = journal.steps.iter().filter(|step| planned_removal(journal, step));
+    planned.filter_map(inspected).filter(|until| *until > now).min()
 }
 
 /// Deterministic, so that two replicas that decide at once collide instead of acting twice.

@@ -3,6 +3,8 @@
 //! First our own freeze and quarantine are released, one guarded write each; then nothing more is
 //! written. A paused Deployment would swallow the fix of the person who took over.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::closure::live_digest;
@@ -39,8 +41,18 @@ pub(super) fn due(facts: &Facts, open: &RecoveryFacts) -> Option<End> {
     if policy.spec.suspend || facts.ceiling.suspended {
         return end(Outcome::Abandoned, Reason::Suspended, "suspended; what we held is released");
     }
-    if policy.spec.mode.min(facts.ceiling.mode) == Mode::Observe && open.journal.phase == Phase::Acting {
-        return end(Outcome::Abandoned, Reason::ObserveOnly, "the mode was lowered to Observe; what we held is released");
+    if let Some(rival) = policy.rivals.first() {
+        let message = format!("RecoveryPolicy {rival} names the same target; what we held is released");
+        return end(Outcome::Abandoned, Reason::Conflicted, &message);
+    }
+    let frozen = facts.target.as_ref().is_some_and(|target| target.frozen_by.as_ref() == Some(&open.name));
+    let busy = open.journal.phase == Phase::Acting || frozen;
+    if policy.spec.mode.min(facts.ceiling.mode) == Mode::Observe && busy {
+        return end(
+            Outcome::Abandoned,
+            Reason::ObserveOnly,
+            "the mode was lowered to Observe; what we held is released",
+        );
     }
     let who = superseded(facts, open)?;
     end(Outcome::Superseded, Reason::Superseded, &format!("{who}; we let go and write nothing more"))
@@ -58,11 +70,12 @@ pub(super) fn release(view: &View, open: &RecoveryFacts, journal: &mut Journal, 
     }
     let held = steps::release(view.facts, &open.name).into_iter();
     journal.steps.extend(held.filter(|step| !gone || step.remediation == Remediation::DeletePod));
-    let home = switched(journal).filter(|_| !gone && verify::missing_at_home(view.facts, view.assessment).is_empty());
-    match home.cloned() {
-        Some(step) => journal.steps.extend(steps::return_home(&step, None)),
-        None if switched(journal).is_some() => {
-            journal.message = cut(&format!("{}; traffic stays on the standby, because home is not healthy", journal.message));
+    let away = away(view.facts, open);
+    match away.filter(|_| !gone && can_take_traffic(view)) {
+        Some(step) => journal.steps.extend(steps::return_home(step, None)),
+        None if away.is_some() => {
+            journal.message =
+                cut(&format!("{}; traffic stays on the standby, because home is not healthy", journal.message));
         }
         None => {}
     }
@@ -93,6 +106,30 @@ fn close_if_done(view: &View, journal: &mut Journal) {
     }
 }
 
+/// A Service that carries our mark, whether or not the receipt of its switch was lost.
+fn away<'a>(facts: &Facts, open: &'a RecoveryFacts) -> Option<&'a Step> {
+    let marked = |step: &&Step| {
+        let service = facts.services.iter().find(|service| service.uid == step.object.uid);
+        service.is_some_and(|service| {
+            service.switched_by.as_ref() == Some(&open.name)
+                && serde_json::from_str(&step.to).is_ok_and(|to: BTreeMap<String, String>| to == service.selector)
+        })
+    };
+    open.journal.steps.iter().filter(|step| step.remediation == Remediation::SwitchService).find(marked)
+}
+
+/// Without a policy there is no assessment; then the counts of the Deployment's own controller have to do.
+fn can_take_traffic(view: &View) -> bool {
+    let Some(target) = &view.facts.target else { return false };
+    match view.facts.policy {
+        Some(_) => verify::missing_at_home(view.facts, view.assessment).is_empty(),
+        None => {
+            let caught_up = target.observed_generation >= target.generation && !target.deleting && !target.paused;
+            caught_up && target.replicas > 0 && target.available_replicas >= target.replicas
+        }
+    }
+}
+
 /// A Service that points at the standby because of us.
 fn switched(journal: &Journal) -> Option<&Step> {
     let done = |remediation| journal.steps.iter().find(|s| s.remediation == remediation && s.state == StepState::Done);
@@ -104,12 +141,17 @@ fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
     let journal = &open.journal;
     let target = facts.target.as_ref()?;
     let done = |remediation| journal.steps.iter().any(|s| s.remediation == remediation && s.state == StepState::Done);
-    if done(Remediation::FreezeRollout) && journal.phase == Phase::Holding && !target.paused {
+    // The restore of the template ends our freeze as well.
+    let unfrozen = done(Remediation::ReleaseFreeze) || done(Remediation::RestoreTemplate);
+    if done(Remediation::FreezeRollout) && !unfrozen && journal.phase == Phase::Holding && !target.paused {
         return Some("somebody unpaused the Deployment that we had paused".into());
     }
     if let Some(step) = switched(journal) {
         let service = facts.services.iter().find(|service| service.uid == step.object.uid);
-        let ours = service.is_some_and(|service| service.switched_by.as_ref() == Some(&open.name));
+        let ours = service.is_some_and(|service| {
+            let intended = serde_json::from_str::<BTreeMap<String, String>>(&step.to).ok();
+            service.switched_by.as_ref() == Some(&open.name) && intended.as_ref() == Some(&service.selector)
+        });
         return (!ours).then(|| format!("somebody changed {}", step.object));
     }
     let restoring = journal.attempt > 0 && journal.decision.remedy == Remedy::Rollback;
@@ -117,7 +159,8 @@ fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
         return None;
     }
     if !restoring && !restored(journal) {
-        return (live_digest(facts)? != journal.broken).then(|| "the target or its configuration was changed meanwhile".into());
+        return (live_digest(facts)? != journal.broken)
+            .then(|| "the target or its configuration was changed meanwhile".into());
     }
     let state = facts.states.iter().find(|state| state.name == journal.stable_state)?;
     state.members.iter().find_map(|member| {

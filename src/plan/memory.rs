@@ -38,16 +38,23 @@ pub struct Memory {
     /// The closure changed while something was wrong: somebody may be fixing it. What was seen of pods from before that
     /// change (the value) does not count until this instant.
     pub grace: Option<Since<Timestamp>>,
+    /// The pod template, by digest.
+    pub template: Option<String>,
     /// The rollout under way, by template digest.
     pub rollout: Option<Since<String>>,
     /// Fewer pods ready than required.
     pub short: Option<Since<()>>,
     /// A symptom that counts; the value is the digest of the closure that was live when it began.
     pub symptom: Option<Since<String>>,
+    /// The closure in which trouble began that has not ended since, by digest: a change in the middle of it is not its
+    /// cause.
+    pub trouble: Option<String>,
     /// The soak, by closure digest.
     pub soak: Option<Since<String>>,
     /// Everything that the open Recovery wants is back.
     pub back: Option<Since<()>>,
+    /// The status differs from what is written in its details only: since when.
+    pub details: Option<Since<()>>,
     /// Restarts of each pod when it was first seen, when the closure changed or when the soak began, by uid.
     pub restarts: BTreeMap<String, u32>,
 }

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod drift;
 pub mod facts;
 pub mod guard;
+pub mod history;
 pub mod journal;
 mod letting_go;
 pub mod memory;
@@ -26,6 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use assess::{Assessment, Verdict};
 pub use facts::Facts;
+pub use history::Expired;
 pub use journal::{Receipt, Record, Turn};
 pub use memory::Memory;
 pub use notice::Notice;
@@ -49,8 +51,8 @@ pub struct Plan {
     pub turn: Option<Turn>,
     /// A stable state that was earned and is to be recorded.
     pub earned: Option<Earned>,
-    /// Names of stable states beyond the history limit.
-    pub expired: Vec<String>,
+    /// What is beyond the history limits, to be deleted.
+    pub expired: Expired,
     /// What to announce once it is recorded.
     pub notices: Vec<Notice>,
     /// When to look again although nothing changed.
@@ -65,7 +67,7 @@ pub fn step(facts: &Facts, mut memory: Memory, now: Timestamp) -> Plan {
     let view = journal::View { facts, assessment: &assessment, now };
     let open = facts.open_recovery();
     let turn = match open {
-        Some(open) => Some(journal::advance(&view, open, &mut memory)),
+        Some(open) => Some(journal::with_sweep(&view, journal::advance(&view, open, &mut memory))),
         None => journal::begin(&view).or_else(|| journal::sweep(&view)),
     };
     let before = open.map(|open| &open.journal);
@@ -75,33 +77,22 @@ pub fn step(facts: &Facts, mut memory: Memory, now: Timestamp) -> Plan {
             None => open.map(|open| (open.name.as_str(), &open.journal)),
         };
         let after = after.filter(|(_, journal)| journal.phase != crate::api::Phase::Closed);
-        status::status(facts, policy, &assessment, &soak, after, now)
+        let status = status::status(facts, policy, &assessment, &soak, after, now);
+        status::unless_only_details(&policy.status, status, &mut memory, now)
     });
     let soaked = match &soak {
-        Soak::Running(due) => Some(*due),
+        // Complete but for a pod that is still being added: only a fact ends that, not time.
+        Soak::Running(due) if *due > now => Some(*due),
         _ => None,
     };
     let until = turn.as_ref().and_then(|turn| turn.until);
-    let wakes = [Some(now + LONGEST_SLEEP), assessment.look_again, soaked, until];
+    let detailed = memory.details.as_ref().map(|details| details.at + status::PACE);
+    let wakes = [Some(now + LONGEST_SLEEP), assessment.look_again, soaked, until, detailed];
     let wake_at = wakes.into_iter().flatten().min().unwrap_or(now + LONGEST_SLEEP);
     let notices = turn.as_ref().map(|turn| notice::of_turn(turn, before)).unwrap_or_default();
     let earned = match soak {
         Soak::Complete(earned) => Some(earned),
         _ => None,
     };
-    Plan { expired: expired(facts), assessment, memory, status, turn, earned, notices, wake_at }
-}
-
-/// States beyond the history limit: the oldest first to go; never a pinned one, the reference, or one in use.
-fn expired(facts: &Facts) -> Vec<String> {
-    let Some(policy) = facts.policy.as_ref().filter(|policy| policy.rivals.is_empty()) else { return vec![] };
-    let limit = policy.spec.history.stable_states as usize;
-    let in_use = facts.open_recovery().map(|open| open.journal.stable_state.as_str());
-    let reference = states::reference(facts).ok().map(|state| state.name.as_str());
-    let own = states::by_age(facts).into_iter().filter(|state| state.sealed && state.review.is_none());
-    own.skip(limit)
-        .map(|state| state.name.as_str())
-        .filter(|name| Some(*name) != in_use && Some(*name) != reference)
-        .map(str::to_owned)
-        .collect()
+    Plan { expired: history::expired(facts), assessment, memory, status, turn, earned, notices, wake_at }
 }

@@ -27,7 +27,8 @@ pub(super) fn of_turn(turn: &Turn, before: Option<&Journal>) -> Vec<Notice> {
 /// The notice for a journal that was `before` and is now `journal`.
 #[must_use]
 pub fn of_change(recovery: &str, before: Option<&Journal>, journal: &Journal) -> Option<Notice> {
-    let same = before.is_some_and(|b| b.phase == journal.phase && b.reason == journal.reason && b.outcome == journal.outcome);
+    let same =
+        before.is_some_and(|b| b.phase == journal.phase && b.reason == journal.reason && b.outcome == journal.outcome);
     let silent = matches!(journal.phase, Phase::Verifying | Phase::Releasing);
     if same || silent {
         return None;

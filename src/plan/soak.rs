@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 
 use super::assess::{Assessment, Verdict};
-use super::facts::Facts;
+use super::facts::{Facts, PolicyFacts};
 use super::memory::{Memory, Since};
 use super::states;
+use crate::api::policy::MemberPolicy;
+use crate::api::stable_state::{LARGEST_MEMBER, MOST_MEMBERS};
 
 /// A closure that has earned the name of a stable state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub enum Soak {
     Complete(Earned),
     /// Complete; the state is recorded already.
     Recorded,
+    /// The closure is too large to be recorded: what, and how large.
+    TooLarge(String),
 }
 
 /// Brings the soak up to date. A restart too many, a pod that stops being ready, a change or a gap in sight begin it anew.
@@ -55,10 +59,14 @@ pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Ti
     if facts.states.iter().any(|state| state.digest == assessment.closure && states::usable(facts, state).is_ok()) {
         return Soak::Recorded;
     }
+    if let Some(message) = too_large(facts, policy) {
+        return Soak::TooLarge(message);
+    }
     if now < due || assessment.ready < assessment.required {
         return Soak::Running(due.max(now));
     }
-    let slowest = facts.live_pods().filter_map(|pod| Some(pod.ready_since?.duration_since(pod.created).as_secs())).max();
+    let slowest =
+        facts.live_pods().filter_map(|pod| Some(pod.ready_since?.duration_since(pod.created).as_secs())).max();
     Soak::Complete(Earned {
         digest: assessment.closure.clone(),
         from,
@@ -66,6 +74,18 @@ pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Ti
         restarts: restarts(facts, memory),
         time_to_ready: slowest.unwrap_or(0).max(0),
     })
+}
+
+/// Why the closure cannot be recorded, if it cannot.
+fn too_large(facts: &Facts, policy: &PolicyFacts) -> Option<String> {
+    let target = facts.target.as_ref().filter(|_| policy.spec.closure.config_maps != MemberPolicy::Ignore)?;
+    let members = target.config_maps.len() + 1;
+    if members > MOST_MEMBERS {
+        return Some(format!("{members} members in the closure; at most {MOST_MEMBERS} are recorded"));
+    }
+    let mut referred = target.config_maps.iter().filter_map(|name| facts.config_maps.get(name));
+    let large = referred.find(|config_map| config_map.size > LARGEST_MEMBER)?;
+    Some(format!("ConfigMap {} has {} bytes; at most {LARGEST_MEMBER} are recorded", large.name, large.size))
 }
 
 fn restarts(facts: &Facts, memory: &Memory) -> u32 {

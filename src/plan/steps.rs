@@ -47,7 +47,8 @@ pub fn release(facts: &Facts, recovery: &str) -> Vec<Step> {
 #[must_use]
 pub fn return_home(switched: &Step, service_owner: Option<&FieldOwner>) -> Vec<Step> {
     let intent = format!("point {} back at its target", switched.object);
-    let home = step(Remediation::ReturnService, switched.object.clone(), intent, switched.to.clone(), switched.from.clone());
+    let home =
+        step(Remediation::ReturnService, switched.object.clone(), intent, switched.to.clone(), switched.from.clone());
     let mut steps = vec![home];
     steps.extend(hand_back(&switched.object, service_owner));
     steps
@@ -84,13 +85,24 @@ fn rollback(case: &Case, recovery: &str) -> Vec<Step> {
 }
 
 fn isolate(case: &Case) -> Vec<Step> {
-    let inspection = case.policy.spec.actions.isolate.as_ref().map(|isolate| isolate.inspection).unwrap_or(crate::api::Duration::minutes(10));
+    let inspection = case
+        .policy
+        .spec
+        .actions
+        .isolate
+        .as_ref()
+        .map(|isolate| isolate.inspection)
+        .unwrap_or(crate::api::Duration::minutes(10));
     let until = (case.now + inspection.signed()).to_string();
-    let bad: Vec<&PodFacts> = case.facts.live_pods().filter(|pod| case.assessment.bad_pods.contains(&pod.uid)).collect();
+    let bad: Vec<&PodFacts> =
+        case.facts.live_pods().filter(|pod| case.assessment.bad_pods.contains(&pod.uid)).collect();
     let quarantine = bad.iter().map(|pod| {
         let labels = labels_to_release(pod, case.target, &case.facts.services);
         let object = ObjectRef { kind: "Pod".into(), name: pod.name.clone(), uid: pod.uid.clone() };
-        let intent = format!("take Pod {} out of its Service and its ReplicaSet; keep it for inspection for {inspection}", pod.name);
+        let intent = format!(
+            "take Pod {} out of its Service and its ReplicaSet; keep it for inspection for {inspection}",
+            pod.name
+        );
         step(Remediation::QuarantinePod, object, intent, json!(labels).to_string(), until.clone())
     });
     let removal = bad.iter().map(|pod| delete(&pod.name, &pod.uid, until.clone()));
@@ -98,7 +110,9 @@ fn isolate(case: &Case) -> Vec<Step> {
 }
 
 fn failover(case: &Case) -> Vec<Step> {
-    let (Some(failover), Some(standby)) = (&case.policy.spec.actions.failover, &case.facts.standby) else { return vec![] };
+    let (Some(failover), Some(standby)) = (&case.policy.spec.actions.failover, &case.facts.standby) else {
+        return vec![];
+    };
     let Some(service) = case.facts.services.iter().find(|service| service.name == failover.via.service) else {
         return vec![];
     };
@@ -121,7 +135,8 @@ fn labels_to_release(pod: &PodFacts, target: &Workload, services: &[ServiceFacts
 
 fn hand_back(object: &ObjectRef, owner: Option<&FieldOwner>) -> Option<Step> {
     let owner = owner?;
-    let intent = format!("give the fields of {object} back to {}, so that its next apply meets no conflict", owner.manager);
+    let intent =
+        format!("give the fields of {object} back to {}, so that its next apply meets no conflict", owner.manager);
     let to = serde_json::to_string(owner).unwrap_or_default();
     Some(step(Remediation::HandBackFields, object.clone(), intent, String::new(), to))
 }

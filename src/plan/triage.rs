@@ -55,6 +55,11 @@ fn few_among_good(facts: &Facts, assessment: &Assessment) -> Option<String> {
     let same_revision = bad.iter().all(|pod| present.contains(pod.revision.as_str()));
     let first = bad.first()?;
     (same_revision && !assessment.rolling && good > bad.len()).then(|| {
-        format!("{} of {} pods of one revision are bad, for example {}; {good} are good", bad.len(), bad.len() + others.len(), first.name)
+        format!(
+            "{} of {} pods of one revision are bad, for example {}; {good} are good",
+            bad.len(),
+            bad.len() + others.len(),
+            first.name
+        )
     })
 }

@@ -26,7 +26,19 @@ pub fn missing(facts: &Facts, assessment: &Assessment, recovery: &RecoveryFacts)
 /// What is missing before the target may take traffic again: its health, whatever its content now is.
 #[must_use]
 pub fn missing_at_home(facts: &Facts, assessment: &Assessment) -> Vec<String> {
-    facts.target.as_ref().map_or_else(|| vec!["the target does not exist".into()], |target| health(facts, assessment, target))
+    facts
+        .target
+        .as_ref()
+        .map_or_else(|| vec!["the target does not exist".into()], |target| health(facts, assessment, target))
+}
+
+/// What is missing before our own freeze may be ended because the trouble is over. The rollout is incomplete and the
+/// pods are of two revisions because of the freeze; so every single pod must be ready.
+#[must_use]
+pub fn missing_while_frozen(facts: &Facts, assessment: &Assessment) -> Vec<String> {
+    let unready = facts.live_pods().filter(|pod| !pod.ready).count();
+    let enough = unready == 0 && assessment.ready >= assessment.required && assessment.verdict != Verdict::Unknown;
+    if enough { vec![] } else { vec![format!("{unready} pods are not ready")] }
 }
 
 fn health(facts: &Facts, assessment: &Assessment, target: &Workload) -> Vec<String> {
@@ -59,7 +71,9 @@ fn content(facts: &Facts, recovery: &RecoveryFacts) -> Vec<String> {
     };
     let mut missing: Vec<_> = differences(facts, state)
         .into_iter()
-        .map(|difference| format!("{} {} differs from StableState {name}", difference.stable.kind, difference.stable.name))
+        .map(|difference| {
+            format!("{} {} differs from StableState {name}", difference.stable.kind, difference.stable.name)
+        })
         .collect();
     if let Err(refusal) = states::usable(facts, state) {
         missing.push(refusal.message);

@@ -31,14 +31,14 @@ or as one Role per watched namespace. No wildcards: `make chart-test` refuses th
   resources: [endpointslices]
   verbs: [list, watch]
 - apiGroups: [homeostat.dev]
-  resources: [recoverypolicies, stablestates]
+  resources: [recoverypolicies]
   verbs: [list, watch]
 - apiGroups: [homeostat.dev]
-  resources: [recoveries]
+  resources: [stablestates, recoveries]
   verbs: [get, list, watch]
 {{- end -}}
 
-{{/* Write status, journals and stable states; make immutable copies of ConfigMaps and delete expired ones. */}}
+{{/* Write status, journals and stable states; make immutable copies of ConfigMaps; delete what the history limits leave out. */}}
 {{- define "homeostat.rules.record" -}}
 - apiGroups: [homeostat.dev]
   resources: [recoverypolicies/status, recoveries/status]
@@ -48,7 +48,7 @@ or as one Role per watched namespace. No wildcards: `make chart-test` refuses th
   verbs: [create, delete]
 - apiGroups: [homeostat.dev]
   resources: [recoveries]
-  verbs: [create]
+  verbs: [create, delete]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [create, delete]

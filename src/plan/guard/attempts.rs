@@ -1,13 +1,23 @@
-//! Never the same remedy again for the same evidence, and never more remedies than the policy allows.
+//! Never the same remedy again for the same evidence, never more remedies than the policy allows, and a pause after a
+//! write that was refused: rights and quotas are mended by people, in minutes.
+
+use jiff::SignedDuration;
 
 use super::{Case, Refusal};
 use crate::api::Reason;
 use crate::api::recovery::{Journal, Remediation, Remedy, Step, StepState};
 
+/// How long a refused write is left alone.
+const AFTER_REFUSAL: SignedDuration = SignedDuration::from_secs(60);
+
 pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
     let Some(open) = case.open else { return Ok(()) };
     let journal = &open.journal;
     let same_state = remedy != Remedy::Rollback || journal.stable_state == case.reference.name;
+    // A freeze is not limited by attempts: one that did not come about would be tried for ever.
+    if remedy == Remedy::Freeze && began_freeze(journal) {
+        return Err(Refusal::new(Reason::AlreadyTried, "a freeze was begun in this incident"));
+    }
     if same_state && carried_out(journal, remedy) {
         return Err(Refusal::new(Reason::AlreadyTried, "this was carried out in this incident, and did not help"));
     }
@@ -16,7 +26,16 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
         let message = format!("{most} remedies were tried in this incident (limits.maxAttempts); a person has to look");
         return Err(Refusal::new(Reason::AttemptsExhausted, message));
     }
+    let again = journal.timeline.refused.as_ref().map(|refused| refused.0 + AFTER_REFUSAL);
+    if let Some(again) = again.filter(|again| remedy != Remedy::Freeze && case.now < *again) {
+        let message = "the API server refused a write of this plan; it is tried again a minute later";
+        return Err(Refusal { until: Some(again), ..Refusal::new(Reason::WriteRefused, message) });
+    }
     Ok(())
+}
+
+fn began_freeze(journal: &Journal) -> bool {
+    journal.steps.iter().any(|step| step.remediation == Remediation::FreezeRollout && step.state != StepState::Planned)
 }
 
 /// Some effect of this remedy was acknowledged, and none is outstanding.

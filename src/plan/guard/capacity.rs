@@ -19,7 +19,8 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
         return Err(Refusal::new(Reason::ServiceNotFound, message));
     }
     let standby = &failover.standby.name;
-    let refuse = |what: &str| Err(Refusal::new(Reason::StandbyNotReady, format!("standby Deployment {standby} {what}")));
+    let refuse =
+        |what: &str| Err(Refusal::new(Reason::StandbyNotReady, format!("standby Deployment {standby} {what}")));
     match &case.facts.standby {
         None => refuse("does not exist"),
         Some(found) if found.deleting || found.replicas == 0 => refuse("wants no pods"),

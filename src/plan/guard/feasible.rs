@@ -11,7 +11,8 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
     let state = case.reference;
     states::usable(case.facts, state)?;
     if case.now > state.created + rollback.max_age.signed() {
-        let message = format!("StableState {} is older than {} (actions.rollback.maxAge)", state.name, rollback.max_age);
+        let message =
+            format!("StableState {} is older than {} (actions.rollback.maxAge)", state.name, rollback.max_age);
         return Err(Refusal::new(Reason::StateTooOld, message));
     }
     let compared_only = closure::config_map_policy(case.facts) == MemberPolicy::Compare;

@@ -15,11 +15,13 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
         (Remedy::Freeze, _) => refuse(Reason::NotIndicated, "no bad rollout is under way".into()),
         (Remedy::Rollback, Suspect::Unknown) => refuse(case.triage.reason, case.triage.message.clone()),
         (Remedy::Rollback, _) => refuse(Reason::NoChangeToRevert, case.triage.message.clone()),
-        (Remedy::IsolatePods, _) => {
-            refuse(Reason::NotIndicated, "the symptom is not that of single pods among good ones of the same revision".into())
-        }
-        (Remedy::Failover, Suspect::Change) => {
-            refuse(Reason::NotIndicated, "a change explains the symptom; reverting it comes before moving traffic".into())
-        }
+        (Remedy::IsolatePods, _) => refuse(
+            Reason::NotIndicated,
+            "the symptom is not that of single pods among good ones of the same revision".into(),
+        ),
+        (Remedy::Failover, Suspect::Change) => refuse(
+            Reason::NotIndicated,
+            "a change explains the symptom; reverting it comes before moving traffic".into(),
+        ),
     }
 }

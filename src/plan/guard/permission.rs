@@ -14,7 +14,9 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
         Remedy::Freeze if actions.isolate.as_ref().is_none_or(|isolate| !isolate.freeze) => {
             refuse("the policy does not allow a freeze (actions.isolate.freeze)")
         }
-        Remedy::Rollback if actions.rollback.is_none() => refuse("the policy does not allow a rollback (actions.rollback)"),
+        Remedy::Rollback if actions.rollback.is_none() => {
+            refuse("the policy does not allow a rollback (actions.rollback)")
+        }
         Remedy::Failover if actions.failover.is_none() => {
             Err(Refusal::new(Reason::NoStandby, "the policy declares no standby (actions.failover)"))
         }

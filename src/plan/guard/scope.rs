@@ -8,7 +8,9 @@ pub(super) fn check(case: &Case, _: Remedy) -> Result<(), Refusal> {
     match &case.target.owner {
         Some(owner) => Err(Refusal::new(
             Reason::TargetOwned,
-            format!("the target is controlled by {owner}, which would undo our changes; look after that object instead"),
+            format!(
+                "the target is controlled by {owner}, which would undo our changes; look after that object instead"
+            ),
         )),
         None => Ok(()),
     }

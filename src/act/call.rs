@@ -1,0 +1,118 @@
+//! The one place through which every call goes: permit, deadline, classification. Nothing is repeated here.
+
+use std::time::Duration;
+
+use http::{Method, Request, header};
+use json_patch::PatchOperation;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::address::{Address, Kind};
+use super::live::Live;
+use super::{Error, Hands};
+use crate::api::FIELD_MANAGER;
+use crate::clock;
+
+const JSON: &str = "application/json";
+const JSON_PATCH: &str = "application/json-patch+json";
+
+impl Hands {
+    /// Reads an object as it is in the API server now.
+    pub(super) async fn get(&self, address: Address<'_>) -> Result<Value, Error> {
+        self.call(request(Method::GET, &address.path()?, JSON, None)?).await
+    }
+
+    /// Reads all objects of a kind in a namespace.
+    pub(super) async fn list(&self, kind: Kind, namespace: &str) -> Result<Vec<Value>, Error> {
+        let list = self.call(request(Method::GET, &kind.collection(namespace)?, JSON, None)?).await?;
+        match list.get("items") {
+            Some(Value::Array(items)) => Ok(items.clone()),
+            _ => Err(Error::Transient(format!("the list of {kind:?} in {namespace} cannot be read"))),
+        }
+    }
+
+    pub(super) async fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, Error> {
+        let path = managed(&kind.collection(namespace)?);
+        self.call(request(Method::POST, &path, JSON, Some(object))?).await
+    }
+
+    /// Sends one JSON Patch. After a 422 the object is read again: if it changed since `live`, that is [`Error::Moved`]
+    /// (or [`Error::Gone`]); if not, the patch itself was refused: [`Error::Invalid`].
+    pub(super) async fn patch(
+        &self,
+        address: Address<'_>,
+        subresource: &str,
+        before: &Version<'_>,
+        operations: &[PatchOperation],
+    ) -> Result<Value, Error> {
+        let path = managed(&format!("{}{subresource}", address.path()?));
+        let message = match self.call(request(Method::PATCH, &path, JSON_PATCH, Some(&json!(operations)))?).await {
+            Err(Error::Moved(message)) => message,
+            answer => return answer,
+        };
+        if before.uid.is_none() && before.resource_version.is_none() {
+            return Err(Error::Invalid(format!("the API server refused to change {address}: {message}")));
+        }
+        let now = Live::new(self.get(address).await?);
+        if before.uid.is_some_and(|uid| uid != now.uid()) {
+            return Err(Error::Gone);
+        }
+        if before.resource_version.is_none_or(|version| version == now.resource_version()) {
+            return Err(Error::Invalid(format!("the API server refused to change {address}: {message}")));
+        }
+        Err(Error::Moved(format!("{address} changed while we wrote")))
+    }
+
+    /// Deletes exactly the object that was read.
+    pub(super) async fn delete(&self, address: Address<'_>, live: &Live) -> Result<(), Error> {
+        let options = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": live.uid(), "resourceVersion": live.resource_version()},
+        });
+        self.call(request(Method::DELETE, &address.path()?, JSON, Some(&options))?).await.map(|_| ())
+    }
+
+    async fn call(&self, request: Request<Vec<u8>>) -> Result<Value, Error> {
+        if !self.permit.borrow().covers(clock::monotonic(), self.deadline) {
+            return Err(Error::NoPermit);
+        }
+        send(&self.client, request, self.deadline).await
+    }
+}
+
+/// What a write is conditional on.
+pub(super) struct Version<'a> {
+    pub(super) uid: Option<&'a str>,
+    pub(super) resource_version: Option<&'a str>,
+}
+
+/// Sends one request, once, and waits for its answer until the deadline.
+pub(super) async fn send(client: &Client, request: Request<Vec<u8>>, deadline: Duration) -> Result<Value, Error> {
+    let answer = tokio::time::timeout(deadline, client.request_text(request)).await;
+    let text = answer.map_err(|_| Error::Timeout(deadline))??;
+    // The text itself is not quoted: it may be a Secret.
+    serde_json::from_str(&text).map_err(|error| Error::Transient(format!("the answer cannot be read: {error}")))
+}
+
+/// The path of a write, in our name: so that what we own can be found, and handed back.
+pub(super) fn managed(path: &str) -> String {
+    format!("{path}?fieldManager={FIELD_MANAGER}")
+}
+
+pub(super) fn request(
+    method: Method,
+    path: &str,
+    type_: &str,
+    body: Option<&Value>,
+) -> Result<Request<Vec<u8>>, Error> {
+    let body = body.map(|value| value.to_string().into_bytes()).unwrap_or_default();
+    let builder = Request::builder().method(method).uri(path).header(header::ACCEPT, JSON);
+    let request = builder.header(header::CONTENT_TYPE, type_).body(body);
+    request.map_err(|error| Error::Invalid(format!("{path} is not a path: {error}")))
+}
+
+/// The JSON Patch content type, for the one caller that has no `Hands` yet.
+pub(super) fn patch_request(path: &str, operations: &Value) -> Result<Request<Vec<u8>>, Error> {
+    request(Method::PATCH, &managed(path), JSON_PATCH, Some(operations))
+}

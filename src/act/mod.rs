@@ -1,0 +1,207 @@
+//! The hands: every write of the operator to a workload or to its own records.
+//!
+//! One file per remediation. Each reads the object live, sees whether its effect is there already (so a repeat after
+//! a crash does no harm), checks that what is there is what the step expects, and then sends one write that applies
+//! only to exactly the object that was read. This module must not decide anything: what may be done, and when,
+//! is said by the plan and recorded before it comes here. It must not repeat a call either.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod address;
+mod call;
+mod content_of_state;
+mod delete_pod;
+mod error;
+mod field_owner;
+mod freeze_rollout;
+mod hand_back_fields;
+mod live;
+mod quarantine_pod;
+mod record;
+mod release_freeze;
+mod restore_config_map;
+mod restore_template;
+mod return_service;
+mod seal;
+mod stable_state;
+mod switch_service;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use serde_json::Value;
+use tokio::sync::{RwLock, watch};
+
+pub use crate::plan::Receipt;
+pub use error::Error;
+pub use field_owner::field_owner;
+pub use record::policy_label;
+pub use seal::Sealer;
+pub use stable_state::StateRequest;
+
+use crate::api::{Remediation, Step};
+use crate::leader::Permit;
+use address::{Address, Kind};
+use call::Version;
+use live::{Edit, Live};
+
+/// The longest a call may take.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The one way to write to the cluster.
+pub struct Hands {
+    client: Client,
+    permit: watch::Receiver<Permit>,
+    sealer: Arc<Sealer>,
+    deadline: Duration,
+    /// Held shared while a state is recorded and alone while a copy is deleted, so that no copy goes while a new
+    /// state begins to rely on it.
+    copies: RwLock<()>,
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// What was found out or done. Never `Refused`: that is an [`Error`].
+    pub receipt: Receipt,
+    /// The object as the API server last answered it, if it exists; `None` after a deletion.
+    pub object: Option<Value>,
+}
+
+impl Effect {
+    fn new(receipt: Receipt, object: Value) -> Self {
+        Self { receipt, object: Some(object) }
+    }
+
+    fn without_object(receipt: Receipt) -> Self {
+        Self { receipt, object: None }
+    }
+}
+
+/// A step with what belongs to it.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    namespace: &'a str,
+    recovery: &'a str,
+    stable_state: &'a str,
+    step: &'a Step,
+}
+
+impl<'a> Task<'a> {
+    /// The object of the step, which must be of a kind that the remediation is for.
+    fn address(&self, kinds: &[Kind]) -> Result<Address<'a>, Error> {
+        let object = &self.step.object;
+        let kind = Kind::of_step(&object.kind)?;
+        if !kinds.contains(&kind) {
+            return Err(Error::Invalid(format!("{:?} does not apply to {object}", self.step.remediation)));
+        }
+        Ok(Address::new(kind, self.namespace, &object.name))
+    }
+}
+
+/// What a remediation makes of the object it found.
+enum Change {
+    /// The effect is there.
+    AlreadyDone,
+    /// Something else is there.
+    Moved(String),
+    /// The write that has the effect.
+    Write(Edit),
+}
+
+impl Hands {
+    /// Hands that act only under `permit`, and give up a call after `deadline` (see [`DEADLINE`] and
+    /// [`crate::leader::Settings::effect_deadline`]).
+    #[must_use]
+    pub fn new(client: Client, permit: watch::Receiver<Permit>, sealer: Arc<Sealer>, deadline: Duration) -> Self {
+        Self { client, permit, sealer, deadline, copies: RwLock::new(()) }
+    }
+
+    /// Carries out one step of a Recovery: at most one write to the step's object.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] and [`Error::Conflict`] mean that the object changed between our read and our write, by
+    /// anybody, also by its own controller's status: try again, which reads again. [`Receipt::Moved`] means that its
+    /// content is not what the step expects.
+    pub async fn perform(
+        &self,
+        namespace: &str,
+        recovery: &str,
+        stable_state: &str,
+        step: &Step,
+    ) -> Result<Effect, Error> {
+        let task = Task { namespace, recovery, stable_state, step };
+        match step.remediation {
+            Remediation::FreezeRollout => self.change(&task, &[Kind::Deployment], freeze_rollout::change).await,
+            Remediation::ReleaseFreeze => self.change(&task, &[Kind::Deployment], release_freeze::change).await,
+            Remediation::RestoreTemplate => restore_template::perform(self, &task).await,
+            Remediation::RestoreConfigMap => restore_config_map::perform(self, &task).await,
+            Remediation::HandBackFields => {
+                let kinds = [Kind::Deployment, Kind::ConfigMap, Kind::Service];
+                self.change(&task, &kinds, hand_back_fields::change).await
+            }
+            Remediation::QuarantinePod => self.change(&task, &[Kind::Pod], quarantine_pod::change).await,
+            Remediation::DeletePod => delete_pod::perform(self, &task).await,
+            Remediation::SwitchService => self.change(&task, &[Kind::Service], switch_service::change).await,
+            Remediation::ReturnService => self.change(&task, &[Kind::Service], return_service::change).await,
+        }
+    }
+
+    /// Reads the object, asks `decide` what to make of it, and does that.
+    async fn change(
+        &self,
+        task: &Task<'_>,
+        kinds: &[Kind],
+        decide: impl FnOnce(&Task<'_>, &Live) -> Result<Change, Error>,
+    ) -> Result<Effect, Error> {
+        let address = task.address(kinds)?;
+        match self.live(task, address).await? {
+            None => Ok(Effect::without_object(Receipt::Gone)),
+            Some(live) => {
+                let change = decide(task, &live)?;
+                self.apply(address, live, change).await
+            }
+        }
+    }
+
+    async fn apply(&self, address: Address<'_>, live: Live, change: Change) -> Result<Effect, Error> {
+        let edit = match change {
+            Change::AlreadyDone => return Ok(Effect::new(Receipt::AlreadyDone, live.into_object())),
+            Change::Moved(why) => return Ok(Effect::new(Receipt::Moved(why), live.into_object())),
+            Change::Write(edit) => edit,
+        };
+        let before = Version { uid: Some(live.uid()), resource_version: Some(live.resource_version()) };
+        match self.patch(address, "", &before, edit.operations()).await {
+            Ok(object) => Ok(Effect::new(Receipt::Done, object)),
+            Err(Error::Gone) => Ok(Effect::without_object(Receipt::Gone)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The step's object as it is now; `None` if it is gone, going, or another object has its name.
+    async fn live(&self, task: &Task<'_>, address: Address<'_>) -> Result<Option<Live>, Error> {
+        let uid = &task.step.object.uid;
+        if uid.is_empty() {
+            return Err(Error::Invalid(format!("the step names no uid for {address}, so the object cannot be told")));
+        }
+        let found = self.find(address).await?;
+        Ok(found.filter(|live| live.uid() == uid && !live.deleting()))
+    }
+
+    /// The object of this name as it is now, if there is one.
+    async fn find(&self, address: Address<'_>) -> Result<Option<Live>, Error> {
+        let object = match self.get(address).await {
+            Ok(object) => object,
+            Err(Error::Gone) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let live = Live::new(object);
+        // Without these nothing that is written could be guarded.
+        if live.uid().is_empty() || live.resource_version().is_empty() {
+            return Err(Error::Transient(format!("{address} was answered without a uid or a resourceVersion")));
+        }
+        Ok(Some(live))
+    }
+}

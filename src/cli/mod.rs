@@ -1,0 +1,17 @@
+//! Subcommands for people and for the chart. They may read a cluster; they never write to it.
+
+pub mod check;
+pub mod crds;
+pub mod plan;
+mod report;
+
+use std::io::{ErrorKind, Write};
+
+/// Prints a result. A reader who has seen enough (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,143 @@
+//! Names and labels of our metrics. No label value can be made by a user's object: all are closed sets.
+
+use std::sync::Mutex;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::api::recovery::Timeline;
+
+/// A closed set of words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Verdict {
+    /// `ok`, or a category of error.
+    pub result: &'static str,
+}
+
+/// What ended how.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Ended {
+    /// The remedy that was chosen last.
+    pub remedy: String,
+    /// The outcome.
+    pub outcome: String,
+}
+
+/// Which refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Refused {
+    /// The reason: one of `Reason`.
+    pub reason: &'static str,
+}
+
+/// Which write.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Written {
+    /// What was written: a remediation, or a record of ours.
+    pub write: String,
+    /// `ok`, or a category of error.
+    pub result: &'static str,
+}
+
+/// Which part of a recovery.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PhaseOf {
+    /// `contain`, `act`, `converge` or `verify`, each from the moment of detection.
+    pub phase: &'static str,
+}
+
+/// All metrics of the operator.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// Steps of the loop.
+    pub reconciles: Family<Verdict, Counter>,
+    /// Seconds for a step of the loop.
+    pub reconcile_seconds: Histogram,
+    /// Incidents that ended.
+    pub recoveries: Family<Ended, Counter>,
+    /// Remedies that were refused, by reason.
+    pub refusals: Family<Refused, Counter>,
+    /// Writes to the API server.
+    pub writes: Family<Written, Counter>,
+    /// Seconds from detection to each phase of a verified recovery.
+    pub phase_seconds: Family<PhaseOf, Histogram>,
+    /// 1 while we lead.
+    pub leading: Gauge,
+    /// Policies that are watched.
+    pub policies: Gauge,
+    /// Kinds that we do not hear from.
+    pub blind_kinds: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("homeostat");
+        let reconciles = Family::default();
+        registry.register("reconcile", "Steps of the loop, by result", reconciles.clone());
+        let reconcile_seconds = Histogram::new(exponential_buckets(0.0002, 2.0, 16));
+        registry.register("reconcile_seconds", "Time for a step of the loop", reconcile_seconds.clone());
+        let recoveries = Family::default();
+        registry.register("recoveries", "Incidents that ended, by remedy and outcome", recoveries.clone());
+        let refusals = Family::default();
+        registry.register("refusals", "Remedies refused in decisions that were recorded, by reason", refusals.clone());
+        let writes = Family::default();
+        registry.register("writes", "Writes to the API server, by what was written and result", writes.clone());
+        let phase_seconds =
+            Family::new_with_constructor((|| Histogram::new(exponential_buckets(0.005, 2.0, 18))) as fn() -> Histogram);
+        registry.register("phase_seconds", "Time from detection to each phase of a recovery", phase_seconds.clone());
+        let leading = Gauge::default();
+        registry.register("leading", "1 while this replica leads", leading.clone());
+        let policies = Gauge::default();
+        registry.register("policies", "Policies watched", policies.clone());
+        let blind_kinds = Gauge::default();
+        registry.register("blind_kinds", "Kinds whose facts are missing or too old to act on", blind_kinds.clone());
+        let registry = Mutex::new(registry);
+        Self {
+            registry,
+            reconciles,
+            reconcile_seconds,
+            recoveries,
+            refusals,
+            writes,
+            phase_seconds,
+            leading,
+            policies,
+            blind_kinds,
+        }
+    }
+}
+
+impl Metrics {
+    /// The text form, for a scrape.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match encode(&mut text, &registry) {
+            Ok(()) => text,
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Enters the phases of a recovery that was verified.
+    pub fn phases(&self, timeline: &Timeline) {
+        let Some(detected) = &timeline.detected else { return };
+        let phases = [
+            ("contain", &timeline.contained),
+            ("act", &timeline.acted),
+            ("converge", &timeline.converged),
+            ("verify", &timeline.verified),
+        ];
+        for (phase, at) in phases {
+            if let Some(at) = at {
+                let seconds = at.0.duration_since(detected.0).as_secs_f64().max(0.0);
+                self.phase_seconds.get_or_create(&PhaseOf { phase }).observe(seconds);
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Whom a change concerns: from an object, as it was and as it is, to the policies that have to look again.
+//!
+//! Waking one policy too many costs one look; waking one too few leaves an incident unseen. This module must not
+//! look at what changed, only at what it belongs to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::kind::Kind;
+use super::links::Link;
+use super::slim::Object;
+use super::world::Namespace;
+
+/// Something changed in a way that may matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What it belongs or belonged to, so that a deleted object still finds its policies.
+    wakes: BTreeSet<Wake>,
+}
+
+/// What to look up for the policies concerned, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wake {
+    Policy(String),
+    Recovery(String),
+    Deployment(String),
+    ReplicaSet(String),
+    ConfigMap(String),
+    /// The Service of this name, as it is now.
+    Service(String),
+    /// A Service of this name, with this selector, whether or not it still exists.
+    Selector(String, BTreeMap<String, String>),
+    /// Every policy of the namespace.
+    Everyone,
+}
+
+impl Change {
+    pub(super) fn new(kind: Kind, namespace: &str, name: &str, wakes: BTreeSet<Wake>) -> Self {
+        Self { kind, namespace: namespace.to_owned(), name: name.to_owned(), wakes }
+    }
+
+    /// Names of the policies of the namespace that it concerns.
+    pub(super) fn policies(&self, world: &Namespace) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for wake in &self.wakes {
+            resolve(world, wake, &mut found);
+        }
+        found
+    }
+}
+
+/// What an object belongs to.
+pub(super) fn wakes(name: &str, object: &Object) -> BTreeSet<Wake> {
+    let name = || name.to_owned();
+    match object {
+        Object::Deployment(_) => [Wake::Deployment(name())].into(),
+        Object::ReplicaSet(set) => [Wake::Deployment(set.owner.to_string())].into(),
+        Object::Pod(pod) => {
+            let set = Some(pod.revision.to_string()).filter(|set| !set.is_empty()).map(Wake::ReplicaSet);
+            let recovery = pod.quarantined_by.as_ref().map(|recovery| Wake::Recovery(recovery.to_string()));
+            set.into_iter().chain(recovery).collect()
+        }
+        Object::ConfigMap(_) => [Wake::ConfigMap(name())].into(),
+        Object::Service(service) => {
+            let switched = service.switched_by.clone().map(Wake::Recovery);
+            switched.into_iter().chain([Wake::Selector(name(), service.selector.clone())]).collect()
+        }
+        Object::EndpointSlice(slice) => [Wake::Service(slice.service.to_string())].into(),
+        // With its rivals: they are free once it is gone.
+        Object::RecoveryPolicy(policy) => {
+            [Wake::Policy(name()), Wake::Deployment(policy.spec.target_ref.name.clone())].into()
+        }
+        Object::StableState(state) => [Wake::Policy(state.policy.to_string())].into(),
+        Object::Recovery(incident) => [Wake::Policy(incident.facts.journal.policy.clone())].into(),
+    }
+}
+
+fn resolve(world: &Namespace, wake: &Wake, found: &mut BTreeSet<String>) {
+    match wake {
+        Wake::Policy(name) => {
+            found.insert(name.clone());
+        }
+        Wake::Recovery(name) => found.extend(of_recovery(world, name)),
+        Wake::Deployment(name) => of_deployment(world, name, found),
+        Wake::ReplicaSet(name) => {
+            if let Some(set) = world.replica_set(name) {
+                of_deployment(world, &set.owner, found);
+            }
+        }
+        Wake::ConfigMap(name) => {
+            for deployment in world.linked(Link::Consumers, name) {
+                of_deployment(world, deployment, found);
+            }
+            let states = world.linked(Link::StatesWithConfigMap, name).filter_map(|state| world.state(state));
+            found.extend(states.map(|state| state.policy.to_string()));
+        }
+        Wake::Service(name) => {
+            if let Some(service) = world.service(name) {
+                found.extend(service.switched_by.as_ref().and_then(|recovery| of_recovery(world, recovery)));
+                of_service(world, name, &service.selector, found);
+            }
+        }
+        Wake::Selector(name, selector) => of_service(world, name, selector, found),
+        Wake::Everyone => found.extend(everyone(world)),
+    }
+}
+
+fn of_recovery(world: &Namespace, name: &str) -> Option<String> {
+    world.recovery(name).map(|incident| incident.facts.journal.policy.clone())
+}
+
+/// The policies whose target or standby it is, and the incidents of it, whose policies may be gone.
+fn of_deployment(world: &Namespace, name: &str, found: &mut BTreeSet<String>) {
+    let policies = world.linked(Link::Policies, name).chain(world.linked(Link::StandbyOf, name));
+    found.extend(policies.map(str::to_owned));
+    let incidents = world.linked(Link::OpenRecoveries, name);
+    found.extend(incidents.filter_map(|recovery| of_recovery(world, recovery)));
+}
+
+/// The policies that move traffic by it, and those whose target or standby it selects.
+fn of_service(world: &Namespace, name: &str, selector: &BTreeMap<String, String>, found: &mut BTreeSet<String>) {
+    found.extend(world.linked(Link::MovedBy, name).map(str::to_owned));
+    if selector.is_empty() {
+        return;
+    }
+    for link in [Link::Policies, Link::StandbyOf, Link::OpenRecoveries] {
+        for (deployment, _) in world.all_linked(link) {
+            let Some(workload) = world.deployment(deployment) else { continue };
+            if selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value)) {
+                of_deployment(world, deployment, found);
+            }
+        }
+    }
+}
+
+/// Every policy, and every one that has an incident and may be gone.
+pub(super) fn everyone(world: &Namespace) -> impl Iterator<Item = String> {
+    let policies = world.all(Kind::RecoveryPolicy).map(|(name, _)| name.to_owned());
+    policies.chain(world.all_linked(Link::Recoveries).map(|(policy, _)| policy.to_owned()))
+}

@@ -1,0 +1,189 @@
+//! Facts about one policy, put together from what is known of its namespace.
+//!
+//! Only by links, never by searching all there is. This module must not judge, and leaves nothing out because it looks
+//! harmless.
+
+use std::collections::BTreeSet;
+
+use super::PolicyKey;
+use super::kind::Kind;
+use super::links::Link;
+use super::slim::Policy;
+use super::world::Namespace;
+use crate::plan::facts::{
+    Ceiling, ConfigMapFacts, Facts, PodFacts, PolicyFacts, RecoveryFacts, Revision, ServiceFacts, Sight, StateFacts,
+    Workload,
+};
+
+/// The longest name that is its own label.
+const LONGEST_LABEL: usize = 63;
+
+/// Everything known about a policy. `nameless` are kinds of which an object cannot even be named.
+pub(super) fn facts(
+    world: &Namespace,
+    key: &PolicyKey,
+    ceiling: Ceiling,
+    blind: Vec<String>,
+    nameless: impl Iterator<Item = Kind>,
+) -> Option<Facts> {
+    let policy = world.policy(&key.name);
+    let recoveries = recoveries(world, &key.name);
+    if policy.is_none() && recoveries.is_empty() {
+        return None;
+    }
+    let target = match policy {
+        Some(policy) => Some(policy.spec.target_ref.name.as_str()),
+        None => recoveries.last().map(|recovery| recovery.journal.target.name.as_str()),
+    };
+    let look = Look { world, key, policy, target: target.unwrap_or_default().to_owned(), recoveries: &recoveries };
+    let target = world.deployment(&look.target).cloned();
+    let standby = look.standby().and_then(|name| world.deployment(name)).cloned();
+    let states: Vec<StateFacts> =
+        world.linked(Link::States, &key.name).filter_map(|name| world.state(name)).map(|s| s.facts.clone()).collect();
+    let config_maps = look.config_map_names(target.as_ref(), &states);
+    Some(Facts {
+        namespace: key.namespace.clone(),
+        policy_name: key.name.clone(),
+        policy: look.policy_facts(),
+        sight: look.sight(blind, &config_maps, nameless),
+        ceiling,
+        revisions: target.as_ref().map(|target| look.revisions(target)).unwrap_or_default(),
+        pods: target.as_ref().map(|target| look.pods(target)).unwrap_or_default(),
+        quarantined: look.quarantined(),
+        config_maps: config_maps.iter().filter_map(|name| config_map(world, name)).collect(),
+        services: look.services(target.as_ref()),
+        standby_pods: standby.as_ref().map(|standby| look.pods(standby)).unwrap_or_default(),
+        standby,
+        states,
+        target,
+        recoveries,
+    })
+}
+
+struct Look<'a> {
+    world: &'a Namespace,
+    key: &'a PolicyKey,
+    policy: Option<&'a Policy>,
+    target: String,
+    recoveries: &'a [RecoveryFacts],
+}
+
+impl Look<'_> {
+    fn policy_facts(&self) -> Option<PolicyFacts> {
+        let named = self.world.linked(Link::Policies, &self.target).filter(|name| *name != self.key.name);
+        let rivals = named.filter(|name| self.world.policy(name).is_some_and(|rival| !rival.deleting));
+        let uid = &self.world.get(Kind::RecoveryPolicy, &self.key.name)?.uid;
+        self.policy.map(|policy| policy.facts(uid, rivals.map(str::to_owned).collect()))
+    }
+
+    fn standby(&self) -> Option<&str> {
+        self.policy?.spec.actions.failover.as_ref().map(|failover| failover.standby.name.as_str())
+    }
+
+    fn moved_service(&self) -> Option<&str> {
+        self.policy?.spec.actions.failover.as_ref().map(|failover| failover.via.service.as_str())
+    }
+
+    fn is_ours(&self, recovery: &str) -> bool {
+        self.recoveries.iter().any(|own| own.name == recovery)
+    }
+
+    /// By uid: a Deployment that was created anew has nothing of the one before it.
+    fn revisions(&self, workload: &Workload) -> Vec<Revision> {
+        let names = self.world.linked(Link::ReplicaSets, &workload.uid);
+        names
+            .filter_map(|name| {
+                let set = self.world.replica_set(name)?;
+                Some(Revision { name: name.to_owned(), template: set.template.to_string(), created: set.created })
+            })
+            .collect()
+    }
+
+    fn pods(&self, workload: &Workload) -> Vec<PodFacts> {
+        let sets = self.world.linked(Link::ReplicaSets, &workload.uid);
+        let uids = sets.filter_map(|set| self.world.get(Kind::ReplicaSet, set)).map(|stored| stored.uid.as_ref());
+        let pods = uids.flat_map(|uid| self.world.linked(Link::Pods, uid)).filter_map(|name| self.pod(name));
+        pods.filter(|pod| pod.quarantined_by.as_ref().is_none_or(|recovery| !self.is_ours(recovery))).collect()
+    }
+
+    fn quarantined(&self) -> Vec<PodFacts> {
+        let names = self.recoveries.iter().flat_map(|own| self.world.linked(Link::QuarantinedPods, &own.name));
+        names.filter_map(|name| self.pod(name)).collect()
+    }
+
+    fn pod(&self, name: &str) -> Option<PodFacts> {
+        let uid = &self.world.get(Kind::Pod, name)?.uid;
+        self.world.pod(name).map(|pod| pod.facts(name, uid))
+    }
+
+    fn config_map_names(&self, target: Option<&Workload>, states: &[StateFacts]) -> BTreeSet<String> {
+        let referred = target.into_iter().flat_map(|target| target.config_maps.iter().cloned());
+        let members = states.iter().flat_map(|state| &state.members).filter(|member| member.kind == "ConfigMap");
+        let recorded = members.flat_map(|member| [member.name.clone(), member.copy.clone()]);
+        referred.chain(recorded).filter(|name| !name.is_empty()).collect()
+    }
+
+    fn services(&self, target: Option<&Workload>) -> Vec<ServiceFacts> {
+        let all = self.world.all(Kind::Service).filter_map(|(name, _)| self.world.service(name));
+        let concerned = all.filter(|service| {
+            target.is_some_and(|target| service.selects(&target.labels))
+                || self.moved_service() == Some(service.name.as_str())
+                || service.switched_by.as_ref().is_some_and(|recovery| self.is_ours(recovery))
+        });
+        concerned.map(|service| ServiceFacts { offered: self.offered(&service.name), ..service.clone() }).collect()
+    }
+
+    fn offered(&self, service: &str) -> BTreeSet<String> {
+        let slices = self.world.linked(Link::EndpointSlices, service);
+        let slices = slices.filter_map(|name| self.world.endpoint_slice(name));
+        slices.flat_map(|slice| slice.offered.iter().map(ToString::to_string)).collect()
+    }
+
+    fn sight(
+        &self,
+        mut blind: Vec<String>,
+        config_maps: &BTreeSet<String>,
+        nameless: impl Iterator<Item = Kind>,
+    ) -> Sight {
+        let unread = |kind, name: &str| self.world.malformed().any(|(of, named, _)| of == kind && named == name);
+        let namespace = &self.key.namespace;
+        // A policy or a target that exists and was never read must not be taken for one that is gone.
+        let needed = [
+            (Kind::RecoveryPolicy, self.key.name.as_str(), self.policy.is_none()),
+            (Kind::Deployment, self.target.as_str(), self.world.deployment(&self.target).is_none()),
+        ];
+        let never_read = needed.into_iter().filter(|(kind, name, unknown)| *unknown && unread(*kind, name));
+        blind.extend(never_read.map(|(kind, name, _)| format!("{kind} {namespace}/{name} cannot be read")));
+        let mattering = self.world.malformed().filter(|(kind, name, malformed)| match kind {
+            Kind::ConfigMap => config_maps.contains(*name),
+            Kind::Deployment => self.target == *name || self.standby() == Some(*name),
+            Kind::StableState | Kind::Recovery => self.may_be_of_ours(malformed.policy.as_deref()),
+            _ => true,
+        });
+        let named = mattering.map(|(kind, name, _)| format!("{kind} {namespace}/{name}"));
+        let malformed = named.chain(nameless.map(|kind| format!("some {kind} without a name"))).collect();
+        Sight { blind, malformed }
+    }
+
+    /// Whether a record with this label may belong to the policy. Long names are cut in labels.
+    fn may_be_of_ours(&self, label: Option<&str>) -> bool {
+        self.key.name.len() > LONGEST_LABEL || label.is_none_or(|label| label == self.key.name)
+    }
+}
+
+/// Oldest first. Creation times are whole seconds, so detection and name decide between equals.
+fn recoveries(world: &Namespace, policy: &str) -> Vec<RecoveryFacts> {
+    let linked = world.linked(Link::Recoveries, policy);
+    let mut found: Vec<_> =
+        linked.filter_map(|name| Some((world.get(Kind::Recovery, name)?.version, world.recovery(name)?))).collect();
+    found.sort_by_key(|(_, incident)| {
+        let detected = incident.facts.journal.timeline.detected.as_ref().map(|at| at.0);
+        (incident.created, detected, incident.facts.name.clone())
+    });
+    let facts = found.into_iter().map(|(version, incident)| (version, incident.facts.clone()));
+    facts.map(|(version, facts)| RecoveryFacts { version: version.to_string(), ..facts }).collect()
+}
+
+fn config_map(world: &Namespace, name: &str) -> Option<(String, ConfigMapFacts)> {
+    world.config_map(name).map(|facts| (name.to_owned(), facts.clone()))
+}

@@ -1,0 +1,68 @@
+//! By what an object can be found from another one. Links are made and cut with the object that carries them.
+
+use super::slim::Object;
+
+/// A sort of link, named after what it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Link {
+    /// From the uid of a Deployment.
+    ReplicaSets,
+    /// From the uid of a ReplicaSet.
+    Pods,
+    /// From the name of a Recovery: the pods it took out.
+    QuarantinedPods,
+    /// From the name of a Service.
+    EndpointSlices,
+    /// From the name of a ConfigMap: the Deployments whose template refers to it.
+    Consumers,
+    /// From the name of a ConfigMap: the states that record it, or that it is a copy for.
+    StatesWithConfigMap,
+    /// From the name of a Deployment: the policies whose target it is.
+    Policies,
+    /// From the name of a Deployment: the policies whose standby it is.
+    StandbyOf,
+    /// From the name of a Service: the policies that move traffic by it.
+    MovedBy,
+    /// From the name of a policy.
+    States,
+    /// From the name of a policy.
+    Recoveries,
+    /// From the name of a Deployment: the open Recoveries of it, which may have outlived their policy.
+    OpenRecoveries,
+}
+
+/// The links that an object carries, each with where it starts.
+pub(super) fn links(object: &Object) -> Vec<(Link, &str)> {
+    match object {
+        Object::Deployment(workload) => {
+            workload.config_maps.iter().map(|name| (Link::Consumers, name.as_str())).collect()
+        }
+        Object::ReplicaSet(set) => vec![(Link::ReplicaSets, &set.owner_uid)],
+        Object::Pod(pod) => {
+            let set = Some((Link::Pods, pod.revision_uid.as_ref())).filter(|(_, uid)| !uid.is_empty());
+            let recovery = pod.quarantined_by.as_deref().map(|recovery| (Link::QuarantinedPods, recovery));
+            set.into_iter().chain(recovery).collect()
+        }
+        Object::ConfigMap(_) | Object::Service(_) => vec![],
+        Object::EndpointSlice(slice) => vec![(Link::EndpointSlices, &slice.service)],
+        Object::RecoveryPolicy(policy) => {
+            let target = (Link::Policies, policy.spec.target_ref.name.as_str());
+            let failover = policy.spec.actions.failover.iter();
+            let moved = failover.flat_map(|failover| {
+                [(Link::StandbyOf, failover.standby.name.as_str()), (Link::MovedBy, failover.via.service.as_str())]
+            });
+            moved.chain([target]).collect()
+        }
+        Object::StableState(state) => {
+            let config_maps = state.facts.members.iter().filter(|member| member.kind == "ConfigMap");
+            let names = config_maps.flat_map(|member| [member.name.as_str(), member.copy.as_str()]);
+            let named = names.filter(|name| !name.is_empty()).map(|name| (Link::StatesWithConfigMap, name));
+            named.chain([(Link::States, state.policy.as_ref())]).collect()
+        }
+        Object::Recovery(incident) => {
+            let journal = &incident.facts.journal;
+            let open = incident.facts.open().then_some((Link::OpenRecoveries, journal.target.name.as_str()));
+            open.into_iter().chain([(Link::Recoveries, journal.policy.as_str())]).collect()
+        }
+    }
+}

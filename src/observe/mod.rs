@@ -1,0 +1,123 @@
+//! The eyes: everything known about the cluster, how old it is, and whom a change concerns.
+//!
+//! Each kind has a reflector of its own that feeds [`Stores`]; [`Observer::facts`] puts together what one policy needs.
+//! Kubernetes' own types end here: what leaves is [`Facts`]. This module must not judge what it sees and must not write
+//! to a cluster. It keeps digests and never the content of a ConfigMap or of a stable state.
+//!
+//! Rights: `get`, `list`, `watch` on deployments, replicasets, pods, configmaps, services, endpointslices,
+//! recoverypolicies, stablestates and recoveries.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod change;
+pub mod folder;
+mod gather;
+mod kind;
+mod links;
+mod reflector;
+mod sight;
+mod slim;
+mod stores;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod world;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+pub use change::Change;
+pub use kind::{Kind, Scope};
+pub use sight::LONGEST_SILENCE;
+pub use stores::Stores;
+
+use crate::api::StableState;
+use crate::plan::facts::{Ceiling, Facts};
+use reflector::Reflector;
+use sight::{Freshness, Sight};
+
+/// Names a policy, whether or not it still exists.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl PolicyKey {
+    /// The policy of this name.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
+impl fmt::Display for PolicyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Everything observed, kept up to date.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    stores: Arc<Stores>,
+    sight: Arc<Sight>,
+}
+
+impl Observer {
+    /// Begins to observe these namespaces, or all if none is named. `verify` tells whether the seal of a state is ours.
+    /// The client must not retry by itself. The tasks do not end: the end of any of them is the end of sight and must
+    /// end the process.
+    #[must_use]
+    pub fn start(
+        client: &Client,
+        namespaces: &[String],
+        verify: impl Fn(&StableState) -> bool + Send + Sync + 'static,
+    ) -> (Self, JoinSet<()>) {
+        let named: BTreeSet<&String> = namespaces.iter().collect();
+        let scopes = match named.is_empty() {
+            true => vec![Scope::All],
+            false => named.into_iter().map(|namespace| Scope::Namespace(namespace.clone())).collect(),
+        };
+        let sources = scopes.iter().flat_map(|scope| Kind::ALL.map(|kind| (kind, scope.clone())));
+        let sources: Vec<(Kind, Scope)> = sources.collect();
+        let watches = sources.iter().map(|(kind, scope)| Freshness::new(*kind, scope.clone())).collect();
+        let (stores, sight) = (Arc::new(Stores::new(verify)), Arc::new(Sight::new(watches)));
+        let mut tasks = JoinSet::new();
+        for (index, (kind, scope)) in sources.into_iter().enumerate() {
+            let (client, stores, sight) = (client.clone(), Arc::clone(&stores), Arc::clone(&sight));
+            tasks.spawn(Reflector { client, kind, scope, stores, sight, index, newest: 0 }.run());
+        }
+        (Self { stores, sight }, tasks)
+    }
+
+    /// Waits until every kind has been listed once.
+    pub async fn ready(&self) {
+        self.sight.ready().await;
+    }
+
+    /// Everything known about a policy; `None` when neither it nor a Recovery of it exists. `now` is
+    /// [`crate::clock::monotonic`].
+    #[must_use]
+    pub fn facts(&self, key: &PolicyKey, ceiling: Ceiling, now: Instant) -> Option<Facts> {
+        self.stores.facts(key, ceiling, self.sight.blind(Some(&key.namespace), now))
+    }
+
+    /// What is the matter with our eyes anywhere, in sentences; empty when all is fresh.
+    #[must_use]
+    pub fn blind(&self, now: Instant) -> Vec<String> {
+        self.sight.blind(None, now)
+    }
+
+    /// Everything observed.
+    #[must_use]
+    pub fn stores(&self) -> &Stores {
+        &self.stores
+    }
+}

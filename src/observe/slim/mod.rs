@@ -1,0 +1,239 @@
+//! From the JSON of an object to what is kept of it.
+//!
+//! Of every object only what facts need is kept, and digests instead of contents: ten thousand pods must fit into a
+//! few megabytes. An object that cannot be read is told apart from all others and never hides them. This module must
+//! not judge what it reads.
+
+mod config_map;
+mod field_owner;
+mod network;
+mod ours;
+mod pod;
+#[cfg(test)]
+mod tests;
+mod workload;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+pub(super) use network::EndpointSlice;
+pub(super) use ours::{Incident, Policy, State};
+pub(super) use pod::Pod;
+pub(super) use workload::ReplicaSet;
+
+use super::kind::Kind;
+use crate::api::StableState;
+use crate::api::mark;
+use crate::plan::facts::{ConfigMapFacts, ServiceFacts, Workload};
+
+/// Tells whether the seal of a state is ours.
+pub type Verify = dyn Fn(&StableState) -> bool + Send + Sync;
+
+/// What is kept of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Object {
+    Deployment(Box<Workload>),
+    ReplicaSet(Box<ReplicaSet>),
+    Pod(Box<Pod>),
+    ConfigMap(Box<ConfigMapFacts>),
+    /// Without what it offers, which is what its EndpointSlices say.
+    Service(Box<ServiceFacts>),
+    EndpointSlice(Box<EndpointSlice>),
+    RecoveryPolicy(Box<Policy>),
+    StableState(Box<State>),
+    Recovery(Box<Incident>),
+}
+
+/// Which object it is, and how new.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    /// Its resourceVersion, which can be compared within a kind; 0 if it has none.
+    pub version: u64,
+    /// The policy it is labelled with.
+    pub policy: Option<String>,
+}
+
+/// What was seen of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Seen {
+    /// What is kept.
+    Object(Object),
+    /// It exists and says nothing that any decision needs.
+    Unneeded,
+    /// It exists and cannot be read: why.
+    Malformed(String),
+}
+
+/// One object as it was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sighting {
+    pub identity: Identity,
+    pub seen: Seen,
+}
+
+/// Reads one object. One whose name cannot even be read has an empty name.
+pub(super) fn read(kind: Kind, raw: &str, verify: &Verify) -> Sighting {
+    let parts = match serde_json::from_str::<Parts>(raw) {
+        Ok(parts) => parts,
+        Err(error) => {
+            let identity = serde_json::from_str::<Nameplate>(raw).map(Nameplate::identity).unwrap_or_default();
+            return Sighting { identity, seen: Seen::Malformed(error.to_string()) };
+        }
+    };
+    let identity = match parts.metadata.identity() {
+        Ok(identity) => identity,
+        Err(identity) => {
+            return Sighting { identity, seen: Seen::Malformed("its resourceVersion is not a number".to_owned()) };
+        }
+    };
+    let seen = match slim(kind, &parts, &identity, verify) {
+        Ok(Some(object)) => Seen::Object(object),
+        Ok(None) => Seen::Unneeded,
+        Err(error) => Seen::Malformed(error.to_string()),
+    };
+    Sighting { identity, seen }
+}
+
+fn slim(
+    kind: Kind,
+    parts: &Parts<'_>,
+    identity: &Identity,
+    verify: &Verify,
+) -> Result<Option<Object>, serde_json::Error> {
+    Ok(match kind {
+        Kind::Deployment => Some(Object::Deployment(workload::deployment(parts)?.into())),
+        Kind::ReplicaSet => workload::replica_set(parts)?.map(|set| Object::ReplicaSet(set.into())),
+        Kind::Pod => pod::pod(parts)?.map(|pod| Object::Pod(pod.into())),
+        Kind::ConfigMap => Some(Object::ConfigMap(config_map::config_map(parts)?.into())),
+        Kind::Service => Some(Object::Service(network::service(parts)?.into())),
+        Kind::EndpointSlice => network::endpoint_slice(parts)?.map(|slice| Object::EndpointSlice(slice.into())),
+        Kind::RecoveryPolicy => Some(Object::RecoveryPolicy(ours::policy(parts)?.into())),
+        Kind::StableState => Some(Object::StableState(ours::state(parts, identity, verify)?.into())),
+        Kind::Recovery => Some(Object::Recovery(ours::recovery(parts)?.into())),
+    })
+}
+
+/// An object in its parts, each still as it came: only those that matter for its kind are read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parts<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    binary_data: Option<&'a RawValue>,
+    immutable: Option<bool>,
+    #[serde(borrow)]
+    endpoints: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    name: String,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Timestamp>,
+    deletion_timestamp: Option<Timestamp>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+    #[serde(borrow)]
+    managed_fields: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnerReference {
+    kind: String,
+    name: String,
+    uid: String,
+    controller: Option<bool>,
+}
+
+/// The little that is read of an object whose metadata is not what it should be.
+#[derive(Deserialize)]
+struct Nameplate {
+    metadata: NameplateMetadata,
+}
+
+#[derive(Deserialize)]
+struct NameplateMetadata {
+    name: String,
+    namespace: Option<String>,
+}
+
+impl Nameplate {
+    fn identity(self) -> Identity {
+        let namespace = self.metadata.namespace.unwrap_or_else(default_namespace);
+        Identity { namespace, name: self.metadata.name, ..Identity::default() }
+    }
+}
+
+fn default_namespace() -> String {
+    "default".to_owned()
+}
+
+impl Metadata<'_> {
+    /// Who it is; the error carries what is known if its version is not one.
+    fn identity(&self) -> Result<Identity, Identity> {
+        let version = self.resource_version.as_deref().filter(|version| !version.is_empty()).map(str::parse);
+        let identity = Identity {
+            namespace: self.namespace.clone().unwrap_or_else(default_namespace),
+            name: self.name.clone(),
+            uid: self.uid.clone().unwrap_or_default(),
+            version: version.as_ref().and_then(|version| version.as_ref().ok().copied()).unwrap_or(0),
+            policy: self.label(mark::POLICY).map(str::to_owned),
+        };
+        if let Some(Err(_)) = version { Err(identity) } else { Ok(identity) }
+    }
+
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels.as_ref()?.get(key).map(String::as_str)
+    }
+
+    fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    fn uid(&self) -> String {
+        self.uid.clone().unwrap_or_default()
+    }
+
+    fn created(&self) -> Timestamp {
+        self.creation_timestamp.unwrap_or_default()
+    }
+
+    fn deleting(&self) -> bool {
+        self.deletion_timestamp.is_some()
+    }
+
+    fn controller(&self) -> Option<&OwnerReference> {
+        self.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+    }
+}
+
+/// Reads a part; an absent one is read as `null`, so that it is an error only where something must be there.
+fn part<T: DeserializeOwned>(part: Option<&RawValue>) -> Result<T, serde_json::Error> {
+    serde_json::from_str(part.map_or("null", RawValue::get))
+}
+
+/// The value under `key`, or `null`.
+fn field<'a>(value: &'a Value, key: &str) -> &'a Value {
+    value.get(key).unwrap_or(&Value::Null)
+}

@@ -1,0 +1,116 @@
+//! Our own records: policies, stable states without their content, and Recoveries.
+
+use jiff::Timestamp;
+use kube::api::ObjectMeta;
+
+use super::{Identity, Parts, Verify, part};
+use crate::api::recovery::{Decision, RecoveryStatus};
+use crate::api::stable_state::Member;
+use crate::api::{Journal, Phase, RecoverySpec, StepState};
+use crate::api::{RecoveryPolicySpec, RecoveryPolicyStatus, StableState, StableStateSpec};
+use crate::plan::facts::{MemberFacts, PolicyFacts, RecoveryFacts, StateFacts};
+
+/// A RecoveryPolicy.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Policy {
+    generation: i64,
+    pub(crate) spec: RecoveryPolicySpec,
+    status: RecoveryPolicyStatus,
+    pub(crate) deleting: bool,
+}
+
+/// A StableState, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) policy: Box<str>,
+    pub(crate) facts: StateFacts,
+}
+
+/// A Recovery.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Incident {
+    pub(crate) created: Timestamp,
+    pub(crate) facts: RecoveryFacts,
+}
+
+impl Policy {
+    /// As decisions need it.
+    pub(crate) fn facts(&self, uid: &str, rivals: Vec<String>) -> PolicyFacts {
+        PolicyFacts {
+            uid: uid.to_owned(),
+            generation: self.generation,
+            spec: self.spec.clone(),
+            status: self.status.clone(),
+            deleting: self.deleting,
+            rivals,
+        }
+    }
+}
+
+pub(super) fn policy(parts: &Parts<'_>) -> Result<Policy, serde_json::Error> {
+    Ok(Policy {
+        generation: parts.metadata.generation.unwrap_or(0),
+        spec: part(parts.spec)?,
+        // The status is derived and will be written anew; one that cannot be read stops nothing.
+        status: part(parts.status).unwrap_or_default(),
+        deleting: parts.metadata.deleting(),
+    })
+}
+
+pub(super) fn state(parts: &Parts<'_>, identity: &Identity, verify: &Verify) -> Result<State, serde_json::Error> {
+    let spec: StableStateSpec = part(parts.spec)?;
+    let metadata = ObjectMeta {
+        name: Some(identity.name.clone()),
+        namespace: Some(identity.namespace.clone()),
+        uid: Some(identity.uid.clone()),
+        ..ObjectMeta::default()
+    };
+    let whole = StableState { metadata, spec };
+    let sealed = verify(&whole);
+    let StableStateSpec { record, review, .. } = whole.spec;
+    Ok(State {
+        policy: record.policy.into(),
+        facts: StateFacts {
+            name: identity.name.clone(),
+            uid: identity.uid.clone(),
+            digest: record.digest,
+            target: record.target.name,
+            members: record.members.into_iter().map(member).collect(),
+            created: parts.metadata.created(),
+            time_to_ready: record.evidence.time_to_ready_seconds,
+            sealed,
+            review,
+        },
+    })
+}
+
+fn member(member: Member) -> MemberFacts {
+    let Member { kind, name, absent, digest, copy, owner, content: _ } = member;
+    MemberFacts { kind, name, digest, absent, copy, owner }
+}
+
+pub(super) fn recovery(parts: &Parts<'_>) -> Result<Incident, serde_json::Error> {
+    let mut spec: RecoverySpec = part(parts.spec)?;
+    let status: Option<RecoveryStatus> = part(parts.status)?;
+    let mut journal = status.map_or_else(|| spec.opening.clone(), |status| status.journal);
+    if over(&journal) {
+        journal = essence(journal);
+        spec.opening = journal.clone();
+    }
+    let name = parts.metadata.name.clone();
+    Ok(Incident {
+        created: parts.metadata.created(),
+        facts: RecoveryFacts { name, version: String::new(), spec, journal },
+    })
+}
+
+/// Closed, and no step is left to be done: such a journal is never written again.
+fn over(journal: &Journal) -> bool {
+    journal.phase == Phase::Closed && journal.steps.iter().all(|step| step.state != StepState::Planned)
+}
+
+/// What later decisions need of a journal that is over. Recoveries are kept for people, so there may be many.
+fn essence(journal: Journal) -> Journal {
+    let decision = Decision { message: String::new(), alternatives: vec![], ..journal.decision };
+    Journal { decision, steps: vec![], message: String::new(), ..journal }
+}

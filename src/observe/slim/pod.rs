@@ -1,0 +1,130 @@
+//! Pods: who controls them, how they are, and whether we took them out.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Parts, part};
+use crate::api::mark;
+use crate::plan::facts::PodFacts;
+
+/// A pod, in as few bytes as possible: there are many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pod {
+    /// The ReplicaSet that controls it; empty if none.
+    pub(crate) revision: Box<str>,
+    pub(crate) revision_uid: Box<str>,
+    pub(crate) quarantined_by: Option<Box<str>>,
+    inspect_until: Option<Timestamp>,
+    labels: Box<[(Box<str>, Box<str>)]>,
+    created: Timestamp,
+    ready: bool,
+    ready_since: Option<Timestamp>,
+    restarts: u32,
+    most_restarts: u32,
+    waiting: Box<[Box<str>]>,
+    deleting: bool,
+    finished: bool,
+}
+
+impl Pod {
+    /// As decisions need it.
+    pub(crate) fn facts(&self, name: &str, uid: &str) -> PodFacts {
+        PodFacts {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            revision: self.revision.to_string(),
+            labels: self.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            created: self.created,
+            ready: self.ready,
+            ready_since: self.ready_since,
+            restarts: self.restarts,
+            most_restarts: self.most_restarts,
+            waiting: self.waiting.iter().map(ToString::to_string).collect(),
+            deleting: self.deleting,
+            finished: self.finished,
+            quarantined_by: self.quarantined_by.as_ref().map(ToString::to_string),
+            inspect_until: self.inspect_until,
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodStatus {
+    phase: Option<String>,
+    conditions: Option<Vec<Condition>>,
+    container_statuses: Option<Vec<ContainerStatus>>,
+    init_container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+    last_transition_time: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerStatus {
+    restart_count: Option<u32>,
+    state: Option<ContainerState>,
+}
+
+#[derive(Deserialize)]
+struct ContainerState {
+    waiting: Option<Waiting>,
+}
+
+#[derive(Deserialize)]
+struct Waiting {
+    reason: Option<String>,
+}
+
+impl PodStatus {
+    fn containers(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.container_statuses.iter().chain(&self.init_container_statuses).flatten()
+    }
+
+    fn restarts(&self) -> impl Iterator<Item = u32> {
+        self.containers().map(|container| container.restart_count.unwrap_or(0))
+    }
+
+    fn waiting(&self) -> BTreeSet<&str> {
+        let states = self.containers().filter_map(|container| container.state.as_ref()?.waiting.as_ref());
+        states.filter_map(|waiting| waiting.reason.as_deref()).collect()
+    }
+}
+
+/// `None` for a pod that neither a ReplicaSet controls nor we took out: no decision needs it.
+pub(super) fn pod(parts: &Parts<'_>) -> Result<Option<Pod>, serde_json::Error> {
+    let metadata = &parts.metadata;
+    let set = metadata.controller().filter(|owner| owner.kind == "ReplicaSet");
+    let quarantined_by = metadata.label(mark::QUARANTINED_BY);
+    if set.is_none() && quarantined_by.is_none() {
+        return Ok(None);
+    }
+    let status: Option<PodStatus> = part(parts.status)?;
+    let status = status.unwrap_or_default();
+    let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
+    let labels = metadata.labels.iter().flatten();
+    Ok(Some(Pod {
+        revision: set.map_or("", |owner| &owner.name).into(),
+        revision_uid: set.map_or("", |owner| &owner.uid).into(),
+        quarantined_by: quarantined_by.map(Into::into),
+        inspect_until: metadata.annotation(mark::INSPECT_UNTIL).and_then(|until| until.parse().ok()),
+        labels: labels.map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect(),
+        created: metadata.created(),
+        ready: ready.is_some_and(|condition| condition.status == "True"),
+        ready_since: ready.and_then(|condition| condition.last_transition_time),
+        restarts: status.restarts().fold(0, u32::saturating_add),
+        most_restarts: status.restarts().max().unwrap_or(0),
+        waiting: status.waiting().into_iter().map(Into::into).collect(),
+        deleting: metadata.deleting(),
+        finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
+    }))
+}

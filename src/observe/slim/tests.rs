@@ -1,0 +1,176 @@
+//! What is read from single objects.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::stable_state::FieldOwner;
+use crate::plan::content;
+
+fn object(kind: Kind, object: &Value) -> Object {
+    match read(kind, &object.to_string(), &|_| true).seen {
+        Seen::Object(object) => object,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn workload(value: &Value) -> Workload {
+    let Object::Deployment(workload) = object(Kind::Deployment, value) else { panic!("not a Deployment") };
+    *workload
+}
+
+fn bare() -> Value {
+    json!({"metadata": {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "7"},
+        "spec": {"selector": {}, "template": {"metadata": {"creationTimestamp": null}, "spec": {}}}})
+}
+
+#[test]
+fn defaults_of_a_deployment_are_those_of_kubernetes() {
+    let found = workload(&bare());
+    assert_eq!((found.replicas, found.progress_deadline), (1, 600));
+    assert!(!found.paused && !found.deadline_exceeded && !found.irreversible && !found.deleting);
+    assert_eq!((found.owner, found.creation_failure, found.field_owner), (None, None, None));
+    assert_eq!(found.digest, content::digest(&content::canonical(&content::deployment(&bare()["spec"]))));
+}
+
+#[test]
+fn conditions_marks_and_owner_of_a_deployment() {
+    let mut value = bare();
+    value["metadata"]["annotations"] =
+        json!({"homeostat.dev/irreversible": "schema 7", "homeostat.dev/frozen-by": "r-1"});
+    value["metadata"]["ownerReferences"] = json!([
+        {"apiVersion": "x/v1", "kind": "Bystander", "name": "b", "uid": "1"},
+        {"apiVersion": "x/v1", "kind": "App", "name": "shop", "uid": "2", "controller": true}]);
+    value["spec"]["paused"] = json!(true);
+    value["status"] = json!({"observedGeneration": 3, "conditions": [
+        {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"},
+        {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "quota"}]});
+    let found = workload(&value);
+    assert!(found.irreversible && found.deadline_exceeded && found.paused);
+    assert_eq!(found.owner.as_deref(), Some("App/shop"));
+    assert_eq!(found.creation_failure.as_deref(), Some("quota"));
+    assert_eq!((found.frozen_by.as_deref(), found.observed_generation), (Some("r-1"), 3));
+    value["metadata"]["annotations"]["homeostat.dev/irreversible"] = json!("false");
+    assert!(!workload(&value).irreversible);
+}
+
+#[test]
+fn a_pod_adds_up_its_containers() {
+    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "s", "uid": "s-uid", "controller": true});
+    let value = json!({"metadata": {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "7",
+            "creationTimestamp": "2026-01-01T00:00:00Z", "ownerReferences": [owner]},
+        "status": {"phase": "Running",
+            "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:09Z"}],
+            "containerStatuses": [
+                {"restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}},
+                {"restartCount": 1, "state": {"running": {}}}],
+            "initContainerStatuses": [{"restartCount": 2, "state": {"waiting": {"reason": "ImagePullBackOff"}}}]}});
+    let Object::Pod(pod) = object(Kind::Pod, &value) else { panic!("not a pod") };
+    let facts = pod.facts("a", "u");
+    assert_eq!((facts.restarts, facts.most_restarts, facts.ready), (6, 3, false));
+    assert_eq!(facts.waiting, ["CrashLoopBackOff".to_owned(), "ImagePullBackOff".to_owned()].into());
+    assert_eq!(facts.ready_since, "2026-01-01T00:00:09Z".parse().ok());
+    assert!(!facts.finished && !facts.deleting);
+}
+
+#[test]
+fn the_field_owner_has_most_fields_and_is_neither_us_nor_a_subresource() {
+    let entry = |manager: &str, operation: &str, subresource: &str, time: &str, fields: Value| {
+        json!({"manager": manager, "operation": operation, "subresource": subresource, "time": time,
+            "fieldsV1": {"f:spec": {"f:template": fields}}})
+    };
+    let many = json!({"f:a": {}, "f:b": {".": {}, "f:c": {}}, "f:d": {"f:e": {}, "f:g": {}}});
+    let few = json!({".": {}, "f:a": {}});
+    let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+    let owner = |entries: Value| {
+        let mut value = bare();
+        value["metadata"]["managedFields"] = entries;
+        workload(&value).field_owner
+    };
+    let named =
+        |manager: &str, operation: &str| Some(FieldOwner { manager: manager.into(), operation: operation.into() });
+    let helm = entry("helm", "Update", "", early, many.clone());
+    let ours = entry("homeostat", "Update", "", late, many.clone());
+    let status = entry("kube", "Update", "status", late, many.clone());
+    let edit = entry("kubectl-edit", "Update", "", late, few);
+    assert_eq!(owner(json!([helm, ours, status, edit])), named("helm", "Update"));
+    let argo = entry("argo", "Apply", "", late, many);
+    assert_eq!(owner(json!([helm, argo])), named("argo", "Apply"), "of equals the latest");
+    assert_eq!(owner(json!([argo, helm])), named("argo", "Apply"), "in any order");
+    assert_eq!(owner(json!([ours])), None);
+    assert_eq!(owner(json!("odd")), None);
+}
+
+#[test]
+fn a_copy_of_ours_is_known_by_its_label() {
+    let config_map = |labels: Value, immutable: Value| {
+        let value = json!({"metadata": {"name": "a", "labels": labels, "managedFields": [
+            {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:data": {"f:a": {}}}}]},
+            "data": {"a": "1"}, "immutable": immutable});
+        let Object::ConfigMap(found) = object(Kind::ConfigMap, &value) else { panic!("not a ConfigMap") };
+        *found
+    };
+    let copy = json!({"homeostat.dev/copy-of": "ConfigMap"});
+    assert_eq!(config_map(copy.clone(), json!(true)).sealed_copy, Some(true));
+    assert_eq!(config_map(copy, json!(null)).sealed_copy, Some(false));
+    let plain = config_map(json!(null), json!(true));
+    assert_eq!((plain.sealed_copy, plain.size), (None, r#"{"data":{"a":"1"}}"#.len()));
+    assert_eq!(plain.field_owner.map(|owner| owner.manager).as_deref(), Some("kubectl"));
+}
+
+#[test]
+fn an_endpoint_that_says_nothing_is_ready() {
+    let value = json!({"metadata": {"name": "a", "labels": {"kubernetes.io/service-name": "front"}}, "endpoints": [
+        {"targetRef": {"kind": "Pod", "uid": "2"}}, {"conditions": {}, "targetRef": {"kind": "Pod", "uid": "1"}},
+        {"conditions": {"ready": false}, "targetRef": {"kind": "Pod", "uid": "3"}},
+        {"targetRef": {"kind": "Node", "uid": "4"}},
+        {"conditions": {"ready": true}}]});
+    let Object::EndpointSlice(slice) = object(Kind::EndpointSlice, &value) else { panic!("not a slice") };
+    assert_eq!(slice.offered.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["1", "2"]);
+}
+
+#[test]
+fn the_seal_is_asked_for_the_whole_state() {
+    let digest = "0".repeat(64);
+    let value = json!({"metadata": {"name": "s", "namespace": "n"}, "spec": {"seal": {"keyId": "k", "mac": digest},
+        "record": {"policy": "p", "digest": digest,
+            "target": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "t"},
+            "members": [{"kind": "Deployment", "name": "t", "digest": digest, "content": "{}"}],
+            "evidence": {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:05:00Z", "replicas": 1, "restarts": 0,
+                "timeToReadySeconds": 3}}}});
+    let verify = |state: &StableState| {
+        let metadata = &state.metadata;
+        metadata.namespace.as_deref() == Some("n")
+            && metadata.name.as_deref() == Some("s")
+            && state.spec.record.members[0].content == "{}"
+    };
+    let sealed = |value: &Value| match read(Kind::StableState, &value.to_string(), &verify).seen {
+        Seen::Object(Object::StableState(state)) => state.facts.sealed,
+        other => panic!("{other:?}"),
+    };
+    assert!(sealed(&value));
+    let mut forged = value.clone();
+    forged["spec"]["record"]["members"][0]["content"] = json!("{\"a\":1}");
+    assert!(!sealed(&forged));
+}
+
+#[test]
+fn a_policy_whose_status_cannot_be_read_is_still_a_policy() {
+    let value = json!({"metadata": {"name": "p", "generation": 4}, "status": {"state": "Dreaming"}, "spec": {
+        "mode": "Observe", "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "t"}}});
+    let Object::RecoveryPolicy(policy) = object(Kind::RecoveryPolicy, &value) else { panic!("not a policy") };
+    assert_eq!(policy.facts("u", vec![]).generation, 4);
+}
+
+#[test]
+fn odd_objects_are_malformed_and_named_as_far_as_they_can_be() {
+    for kind in Kind::ALL {
+        for raw in ["3", "[]", "{}", "null", r#"{"metadata":null}"#, "{"] {
+            let seen = read(kind, raw, &|_| true);
+            assert!(matches!(seen.seen, Seen::Malformed(_)), "{kind} {raw}");
+            assert!(seen.identity.name.is_empty());
+        }
+        let labelled = read(kind, r#"{"metadata":{"name":"a","namespace":"n","labels":[]}}"#, &|_| true);
+        assert_eq!((labelled.identity.namespace.as_str(), labelled.identity.name.as_str()), ("n", "a"));
+        assert!(matches!(labelled.seen, Seen::Malformed(_)));
+    }
+}

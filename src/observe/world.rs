@@ -1,0 +1,224 @@
+//! One namespace as it is known: its objects, and the links by which one finds the other.
+//!
+//! Everything observed is namespaced and refers to its own namespace only, so each namespace is a small world. The
+//! order of resourceVersions decides what is newer, never the order of arrival. This module must not judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::change::{Change, Wake, wakes};
+use super::kind::Kind;
+use super::links::{Link, links};
+use super::slim::{EndpointSlice, Identity, Incident, Object, Pod, Policy, ReplicaSet, Seen, Sighting, State};
+use crate::plan::facts::{ConfigMapFacts, ServiceFacts, Workload};
+
+/// An object and how new it is.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub uid: Box<str>,
+    pub version: u64,
+    pub object: Object,
+}
+
+/// An object that exists and cannot be read.
+#[derive(Debug)]
+pub(super) struct Malformed {
+    version: u64,
+    /// The policy it is labelled with.
+    pub policy: Option<Box<str>>,
+}
+
+/// What a list says about objects that it does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Those known from before this version do not exist any more; newer ones may.
+    Version(u64),
+    /// None exists: history begins anew with this list.
+    Beginning,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Namespace {
+    objects: BTreeMap<Kind, BTreeMap<Box<str>, Stored>>,
+    malformed: BTreeMap<(Kind, Box<str>), Malformed>,
+    /// Uids that we deleted and whose deletion was not heard of yet: what is still on its way must not revive them.
+    buried: BTreeMap<Kind, BTreeSet<Box<str>>>,
+    links: BTreeMap<Link, BTreeMap<Box<str>, BTreeSet<Box<str>>>>,
+}
+
+impl Namespace {
+    pub(super) fn is_empty(&self) -> bool {
+        let nothing_left =
+            self.objects.values().all(BTreeMap::is_empty) && self.buried.values().all(BTreeSet::is_empty);
+        nothing_left && self.malformed.is_empty()
+    }
+
+    pub(super) fn get(&self, kind: Kind, name: &str) -> Option<&Stored> {
+        self.objects.get(&kind)?.get(name)
+    }
+
+    /// Names of the objects linked to `to`.
+    pub(super) fn linked(&self, link: Link, to: &str) -> impl Iterator<Item = &str> {
+        self.links.get(&link).and_then(|links| links.get(to)).into_iter().flatten().map(Box::as_ref)
+    }
+
+    /// Everything that has a link of this sort to it, and what is linked.
+    pub(super) fn all_linked(&self, link: Link) -> impl Iterator<Item = (&str, &BTreeSet<Box<str>>)> {
+        self.links.get(&link).into_iter().flatten().map(|(to, from)| (to.as_ref(), from))
+    }
+
+    pub(super) fn all(&self, kind: Kind) -> impl Iterator<Item = (&str, &Stored)> {
+        self.objects.get(&kind).into_iter().flatten().map(|(name, stored)| (name.as_ref(), stored))
+    }
+
+    pub(super) fn malformed(&self) -> impl Iterator<Item = (Kind, &str, &Malformed)> {
+        self.malformed.iter().map(|((kind, name), malformed)| (*kind, name.as_ref(), malformed))
+    }
+
+    /// Takes in what was seen of an object, unless something newer is known.
+    pub(super) fn put(&mut self, kind: Kind, sighting: Sighting, whatever_was: bool) -> Option<Change> {
+        let Sighting { identity, seen } = sighting;
+        let dead = self.buried.get(&kind).is_some_and(|uids| uids.contains(identity.uid.as_str()));
+        let stored = self.get(kind, &identity.name).map(|stored| stored.version);
+        let unread = self.malformed.get(&(kind, identity.name.as_str().into())).map(|malformed| malformed.version);
+        let known = stored.max(unread).unwrap_or(0);
+        if !whatever_was && (dead || identity.version < known) {
+            return None;
+        }
+        match seen {
+            Seen::Malformed(why) => self.mark_malformed(kind, &identity, &why),
+            Seen::Unneeded => {
+                let cured = self.malformed.remove(&(kind, identity.name.as_str().into())).is_some();
+                let gone = self.take(kind, &identity.name).map(|stored| wakes(&identity.name, &stored.object));
+                change(kind, &identity.namespace, &identity.name, gone, cured)
+            }
+            Seen::Object(object) => self.store(kind, identity, object),
+        }
+    }
+
+    fn store(&mut self, kind: Kind, identity: Identity, object: Object) -> Option<Change> {
+        let Identity { namespace, name, uid, version, .. } = identity;
+        let cured = self.malformed.remove(&(kind, name.as_str().into())).is_some();
+        let stored = self.objects.entry(kind).or_default().get_mut(name.as_str());
+        if let Some(stored) = stored.filter(|stored| *stored.uid == *uid && stored.object == object) {
+            stored.version = version;
+            return change(kind, &namespace, &name, None, cured);
+        }
+        let mut woken = wakes(&name, &object);
+        if let Some(before) = self.take(kind, &name) {
+            woken.extend(wakes(&name, &before.object));
+        }
+        for (link, to) in links(&object) {
+            self.links.entry(link).or_default().entry(to.into()).or_default().insert(name.as_str().into());
+        }
+        let stored = Stored { uid: uid.into(), version, object };
+        self.objects.entry(kind).or_default().insert(name.as_str().into(), stored);
+        change(kind, &namespace, &name, Some(woken), cured)
+    }
+
+    /// What was known of it stays: it is not gone, and a policy or target that cannot be read must not look deleted.
+    fn mark_malformed(&mut self, kind: Kind, identity: &Identity, why: &str) -> Option<Change> {
+        let Identity { namespace, name, version, policy, .. } = identity;
+        let policy = policy.as_deref().map(Into::into);
+        let known = self.malformed.insert((kind, name.as_str().into()), Malformed { version: *version, policy });
+        if known.is_some_and(|known| known.version == *version) {
+            return None;
+        }
+        tracing::warn!(%kind, namespace, name, version, why, "an object cannot be read; nothing near it is touched");
+        change(kind, namespace, name, None, true)
+    }
+
+    /// Forgets an object that was deleted. Another one of the same name stays.
+    pub(super) fn remove(&mut self, kind: Kind, identity: &Identity) -> Option<Change> {
+        let Identity { namespace, name, uid, .. } = identity;
+        if let Some(uids) = self.buried.get_mut(&kind) {
+            uids.remove(uid.as_str());
+        }
+        let cured = self.malformed.remove(&(kind, name.as_str().into())).is_some();
+        if self.get(kind, name).is_none_or(|stored| *stored.uid != **uid) {
+            return change(kind, namespace, name, None, cured);
+        }
+        let gone = self.take(kind, name).map(|stored| wakes(name, &stored.object));
+        change(kind, namespace, name, gone, cured)
+    }
+
+    /// Forgets an object that we deleted ourselves, before its deletion is heard of.
+    pub(super) fn bury(&mut self, kind: Kind, identity: &Identity) -> Option<Change> {
+        let change = self.remove(kind, identity);
+        if !identity.uid.is_empty() {
+            self.buried.entry(kind).or_default().insert(identity.uid.as_str().into());
+        }
+        change
+    }
+
+    /// Forgets everything of this kind that a list made at `moment` does not name.
+    pub(super) fn keep_only(
+        &mut self,
+        kind: Kind,
+        namespace: &str,
+        listed: &BTreeMap<String, String>,
+        moment: Moment,
+    ) -> Vec<Change> {
+        let older = |version: u64| match moment {
+            Moment::Version(at) => version <= at,
+            Moment::Beginning => true,
+        };
+        if let Some(uids) = self.buried.get_mut(&kind) {
+            uids.retain(|uid| listed.values().any(|listed| **listed == **uid));
+        }
+        let known = self.all(kind).filter(|(name, stored)| !listed.contains_key(*name) && older(stored.version));
+        let gone: Vec<_> = known.map(|(name, stored)| (name.to_owned(), stored.uid.to_string())).collect();
+        let unread = self.malformed.iter().filter(|((of, name), malformed)| {
+            *of == kind && !listed.contains_key(name.as_ref()) && older(malformed.version)
+        });
+        let unread: Vec<_> = unread.map(|((_, name), _)| (name.to_string(), String::new())).collect();
+        let identity = |(name, uid)| Identity { namespace: namespace.to_owned(), name, uid, ..Identity::default() };
+        gone.into_iter().chain(unread).filter_map(|gone| self.remove(kind, &identity(gone))).collect()
+    }
+
+    /// Takes an object out, and its links.
+    fn take(&mut self, kind: Kind, name: &str) -> Option<Stored> {
+        let stored = self.objects.get_mut(&kind)?.remove(name)?;
+        for (link, to) in links(&stored.object) {
+            let Some(ends) = self.links.get_mut(&link) else { continue };
+            let Some(names) = ends.get_mut(to) else { continue };
+            names.remove(name);
+            if names.is_empty() {
+                ends.remove(to);
+            }
+        }
+        Some(stored)
+    }
+}
+
+/// The objects of one kind, each by name.
+macro_rules! typed {
+    ($name:ident, $kind:ident, $type:ty) => {
+        pub(super) fn $name(&self, name: &str) -> Option<&$type> {
+            match &self.get(Kind::$kind, name)?.object {
+                Object::$kind(object) => Some(object),
+                _ => None,
+            }
+        }
+    };
+}
+
+impl Namespace {
+    typed!(deployment, Deployment, Workload);
+    typed!(replica_set, ReplicaSet, ReplicaSet);
+    typed!(pod, Pod, Pod);
+    typed!(config_map, ConfigMap, ConfigMapFacts);
+    typed!(service, Service, ServiceFacts);
+    typed!(endpoint_slice, EndpointSlice, EndpointSlice);
+    typed!(policy, RecoveryPolicy, Policy);
+    typed!(state, StableState, State);
+    typed!(recovery, Recovery, Incident);
+}
+
+/// A change, if anything changed that may wake somebody.
+fn change(kind: Kind, namespace: &str, name: &str, woken: Option<BTreeSet<Wake>>, everyone: bool) -> Option<Change> {
+    let mut woken = woken.unwrap_or_default();
+    if everyone {
+        woken.insert(Wake::Everyone);
+    }
+    (!woken.is_empty()).then(|| Change::new(kind, namespace, name, woken))
+}

@@ -1,0 +1,107 @@
+//! Not too soon, not too often, not what belongs to others.
+
+use homeostat::api::recovery::Remedy;
+use homeostat::api::{Outcome, Phase, Reason, Remediation};
+
+use crate::world::{Behaviour, World, lasting, seconds};
+
+#[test]
+fn a_cooldown_refuses_and_then_allows() {
+    let mut world = World::stable(5);
+    world.spec().actions.isolate.as_mut().unwrap().freeze = false;
+    world.release_bad("v2", Behaviour::ImagePull);
+    world.run_until_closed(300);
+    let closed = world.now;
+    world.release_bad("v3", Behaviour::ImagePull);
+    world.run_until(60, |world| world.facts.recoveries.len() == 2);
+    world.assert_holds(Reason::Cooldown);
+    assert!(world.plan().wake_at <= closed + seconds(300));
+    world.run_until(300, |world| world.phase() == Some(Phase::Verifying));
+    assert_eq!(world.now, closed + seconds(300));
+    world.run_until_closed(300);
+    world.assert_closed(Outcome::Recovered, Reason::Verified);
+}
+
+#[test]
+fn attempts_end_and_a_person_is_asked() {
+    let mut world = World::stable(5);
+    world.spec().limits.max_attempts = 1;
+    world.release_bad("v2", Behaviour::CrashLoop);
+    world.refused.insert(Remediation::RestoreTemplate);
+    world.run(120);
+    assert_eq!(world.refusal(Remedy::Rollback), Some(Reason::AttemptsExhausted));
+    assert_eq!(world.journal().attempt, 1);
+}
+
+#[test]
+fn the_same_remedy_is_not_repeated_for_the_same_evidence() {
+    let mut world = World::stable(5);
+    world.spec().limits.max_attempts = 5;
+    let bad = world.break_pod(2);
+    world.run_until(60, |world| world.count(Remediation::QuarantinePod) == 1);
+    // What replaces it is bad as well.
+    world.run(1);
+    let again = world.facts.pods.last().unwrap().uid.clone();
+    assert_ne!(bad, again);
+    world.bad_pods.insert(again);
+    world.run(400);
+    assert_eq!(world.count(Remediation::QuarantinePod), 1);
+    assert_eq!(world.journal().phase, Phase::Holding);
+    assert_eq!(world.journal().outcome, Some(Outcome::Escalated));
+}
+
+#[test]
+fn what_somebody_else_paused_is_left_alone() {
+    let mut world = World::stable(5);
+    world.release_bad("v2", Behaviour::CrashLoop);
+    world.run(3);
+    world.target_mut().paused = true;
+    world.run(200);
+    world.assert_holds(Reason::PausedByOther);
+    assert!(world.effects.is_empty());
+    world.target_mut().paused = false;
+    world.run_until_closed(300);
+    world.assert_closed(Outcome::Recovered, Reason::Verified);
+}
+
+#[test]
+fn a_target_that_another_controller_owns_is_left_alone() {
+    let mut world = World::stable(5);
+    world.target_mut().owner = Some("Rollout web".into());
+    world.release_bad("v2", Behaviour::CrashLoop);
+    world.run(100);
+    world.assert_holds(Reason::TargetOwned);
+    assert_eq!(world.condition("Ready"), ("False".into(), "TargetOwned".into()));
+    assert!(world.effects.is_empty());
+}
+
+#[test]
+fn of_two_policies_neither_acts() {
+    let mut world = World::stable(5);
+    world.facts.policy.as_mut().unwrap().rivals = vec!["other".into()];
+    world.release_bad("v2", Behaviour::CrashLoop);
+    world.run(100);
+    assert!(world.facts.recoveries.is_empty() && world.effects.is_empty());
+    assert_eq!(world.condition("Conflicted").0, "True");
+    assert_eq!(world.condition("Ready"), ("False".into(), "Conflicted".into()));
+}
+
+#[test]
+fn a_state_that_is_too_old_is_not_used() {
+    let mut world = World::stable(5);
+    world.spec().actions.rollback.as_mut().unwrap().max_age = lasting(60);
+    world.run(120);
+    world.release_bad("v2", Behaviour::CrashLoop);
+    world.run(60);
+    assert_eq!(world.refusal(Remedy::Rollback), Some(Reason::StateTooOld));
+    assert_eq!(world.count(Remediation::RestoreTemplate), 0);
+}
+
+#[test]
+fn what_the_policy_does_not_list_is_not_done() {
+    let mut world = World::stable(5).actions(None, None);
+    world.release_bad("v2", Behaviour::CrashLoop);
+    world.run(100);
+    world.assert_holds(Reason::NotAllowed);
+    assert!(world.effects.is_empty());
+}

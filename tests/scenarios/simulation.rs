@@ -1,0 +1,143 @@
+//! Faults at random, from fixed seeds: whatever happens, what must hold always holds, and afterwards there is rest.
+
+use std::collections::BTreeSet;
+
+use homeostat::api::policy::Failback;
+use homeostat::api::recovery::ApprovalDecision;
+use homeostat::api::{Mode, Remediation};
+
+use crate::world::{Behaviour, Crash, World};
+
+const RUNS: u64 = 300;
+const STEPS: usize = 200;
+
+/// A xorshift generator: small, and the same everywhere.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        (self.next() >> 8) % limit
+    }
+
+    fn one_in(&mut self, many: u64) -> bool {
+        self.below(many) == 0
+    }
+}
+
+/// With `constant` content it is what surrounds the target that fails.
+fn fault(world: &mut World, chance: &mut Chance, constant: bool) {
+    let behaviours = [
+        Behaviour::Healthy(1 + chance.below(40) as i64),
+        Behaviour::CrashLoop,
+        Behaviour::CrashAfterReady(5 + chance.below(60) as i64),
+        Behaviour::ImagePull,
+        Behaviour::NeverReady,
+    ];
+    let behaviour = behaviours[chance.below(5) as usize];
+    let version = format!("v{}", chance.below(6));
+    let exists = world.facts.target.is_some();
+    match chance.below(22) {
+        0..4 if constant => world.dependency_down = !world.dependency_down,
+        0..3 if exists => world.release_bad(&version, behaviour),
+        3 => world.configure_bad(&version, behaviour),
+        4..6 if !world.facts.pods.is_empty() => {
+            let index = chance.below(world.facts.pods.len() as u64) as usize;
+            world.break_pod(index);
+        }
+        6 => world.bad_pods.clear(),
+        7 => world.dependency_down = !world.dependency_down,
+        8 => world.blind(true),
+        9 | 10 => world.blind(false),
+        11 => world.spec().suspend ^= true,
+        12 => world.spec().suspend = false,
+        13 => world.lose_memory(),
+        14 => {
+            world.crash = Some([Crash::BeforeRecord, Crash::AfterRecord, Crash::AfterEffects][chance.below(3) as usize])
+        }
+        15 if exists => world.target_mut().paused ^= world.target().frozen_by.is_none() || chance.one_in(3),
+        16 if exists => world.restart_pods(),
+        17 => {
+            world.spec().mode = [Mode::Observe, Mode::Recommend, Mode::Enforce, Mode::Enforce][chance.below(4) as usize]
+        }
+        18 if !world.facts.recoveries.is_empty() => {
+            let digest = world.journal().decision.plan_digest.clone();
+            let decision = if chance.one_in(3) { ApprovalDecision::Reject } else { ApprovalDecision::Approve };
+            world.answer(decision, &digest);
+        }
+        19 if !world.facts.recoveries.is_empty() && chance.one_in(3) => world.abort(),
+        20 if exists && chance.one_in(3) => world.scale_to(chance.below(6) as i32),
+        21 if exists && chance.one_in(4) => world.replace_target(&version),
+        _ => {}
+    }
+}
+
+/// Everything is well again, and people keep their hands off.
+fn calm(world: &mut World) {
+    world.blind(false);
+    world.dependency_down = false;
+    world.bad_pods.clear();
+    // What is good and bad in turn gives no rest to anybody.
+    for behaviour in world.behaviours.values_mut().filter(|found| matches!(found, Behaviour::CrashAfterReady(_))) {
+        *behaviour = Behaviour::CrashLoop;
+    }
+    world.spec().suspend = false;
+    world.spec().mode = Mode::Enforce;
+    if world.target().replicas == 0 {
+        world.scale_to(3);
+    }
+    if world.target().paused && world.target().frozen_by.is_none() {
+        world.target_mut().paused = false;
+    }
+}
+
+/// One run; returns what was done in it.
+fn simulate(seed: u64) -> Vec<Remediation> {
+    let mut chance = Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let with_standby = chance.one_in(3);
+    let constant = with_standby && chance.one_in(2);
+    let mut world = if with_standby { World::with_standby(Failback::Automatic) } else { World::stable(5) };
+    for _ in 0..STEPS {
+        if chance.one_in(4) {
+            fault(&mut world, &mut chance, constant);
+        }
+        world.tick();
+        // The operator is not always fast.
+        if !chance.one_in(5) {
+            world.operate();
+        }
+    }
+    calm(&mut world);
+    world.run(1500);
+    let (written, effects) = (world.written.len(), world.effects.len());
+    world.run(400);
+    assert_eq!((written, effects), (world.written.len(), world.effects.len()), "no rest: {:#?}", world.journal());
+    world.done()
+}
+
+fn simulate_all(seeds: impl Iterator<Item = u64>) {
+    let mut done = BTreeSet::new();
+    for seed in seeds {
+        match std::panic::catch_unwind(|| simulate(seed)) {
+            Ok(remediations) => done.extend(remediations),
+            Err(_) => panic!("seed {seed}"),
+        }
+    }
+    assert_eq!(done.len(), 9, "every remediation must have been needed somewhere: {done:?}");
+}
+
+#[test]
+fn whatever_happens_what_must_hold_holds_and_there_is_rest() {
+    simulate_all((1..=RUNS).filter(|seed| seed % 2 == 0));
+}
+
+#[test]
+fn whatever_else_happens_what_must_hold_holds_and_there_is_rest() {
+    simulate_all((1..=RUNS).filter(|seed| seed % 2 == 1));
+}

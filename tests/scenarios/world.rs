@@ -1,0 +1,995 @@
+//! A fake: one namespace with Deployment `web`, its pods, a ConfigMap, a Service and perhaps a standby, and an operator
+//! that does with a plan what the controller does. It exists to ask the pure plan long stories in little time.
+//!
+//! Not modelled: stale caches and lost watch events (facts are always the truth, except while blind), nodes and
+//! scheduling, graceful termination (a pod goes at once), Secrets, other namespaces, field ownership (handing back
+//! always succeeds), admission, quotas, a rolling update's percentages (one pod more, one pod less), and pods that
+//! read a ConfigMap again without a restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use homeostat::api::policy::{Actions, Failback, Failover, Isolate, Mode, Rollback, TargetRef, Via};
+use homeostat::api::recovery::{Approval, ApprovalDecision, RecoverySpec, Remedy};
+use homeostat::api::stable_state::{FieldOwner, Review};
+use homeostat::api::{
+    Duration, Journal, Outcome, Phase, Reason, RecoveryPolicySpec, RecoveryPolicyStatus, Remediation,
+};
+use homeostat::api::{Step, StepState};
+use homeostat::plan::facts::*;
+use homeostat::plan::soak::Earned;
+use homeostat::plan::{self, Facts, Memory, Plan, Receipt, Record, Turn, closure, content, journal};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+/// More journal writes than this without any time passing is a loop.
+const MOST_STEPS_AT_ONCE: usize = 24;
+
+/// What a template or a ConfigMap makes of a pod.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Behaviour {
+    /// Ready after so many seconds, and for good.
+    Healthy(i64),
+    /// Ends soon after each start.
+    CrashLoop,
+    /// Ready at first, and ends after so many seconds.
+    CrashAfterReady(i64),
+    /// Its image does not exist.
+    ImagePull,
+    /// Runs, and is never ready.
+    NeverReady,
+}
+
+/// When the operator's process dies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Crash {
+    BeforeRecord,
+    AfterRecord,
+    /// The effects happened, their receipts are lost.
+    AfterEffects,
+}
+
+/// What a pod does inside, which nobody sees.
+#[derive(Clone, Debug)]
+struct Inside {
+    running: bool,
+    /// Since when it runs, or when it runs again.
+    at: Timestamp,
+    /// The configuration it read when it started.
+    read: BTreeSet<String>,
+}
+
+/// An effect that reached the fake API server.
+#[derive(Clone, Debug)]
+pub struct Effect {
+    pub step: Step,
+    pub receipt: Receipt,
+}
+
+#[derive(Clone)]
+pub struct World {
+    pub facts: Facts,
+    pub memory: Memory,
+    pub now: Timestamp,
+    pub effects: Vec<Effect>,
+    /// Every journal that was written, in order.
+    pub written: Vec<Journal>,
+    /// The next step of the operator ends like this.
+    pub crash: Option<Crash>,
+    /// Content that does not behave well, by digest.
+    pub behaviours: BTreeMap<String, Behaviour>,
+    /// Single pods that are bad whatever they run, by uid.
+    pub bad_pods: BTreeSet<String>,
+    stalled_pods: BTreeSet<String>,
+    /// Something outside that every pod of the target needs is gone.
+    pub dependency_down: bool,
+    /// Remediations that the API server refuses for good.
+    pub refused: BTreeSet<Remediation>,
+    pub last: Option<Plan>,
+    /// What the operator last looked at.
+    seen: Option<Facts>,
+    /// Objects whose fields are ours.
+    owned: BTreeSet<String>,
+    inside: BTreeMap<String, Inside>,
+    progress: Timestamp,
+    serial: u32,
+}
+
+pub fn deployment(version: &str) -> String {
+    content::digest(&format!("deployment {version}"))
+}
+
+pub fn template(deployment: &str) -> String {
+    content::digest(&format!("template of {deployment}"))
+}
+
+pub fn config(text: &str) -> String {
+    content::digest(&format!("config {text}"))
+}
+
+pub fn seconds(seconds: i64) -> SignedDuration {
+    SignedDuration::from_secs(seconds)
+}
+
+fn labels(app: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("app".to_owned(), app.to_owned())])
+}
+
+fn deployment_of(name: &str, replicas: i32, version: &str) -> Workload {
+    let digest = deployment(version);
+    Workload {
+        name: name.into(),
+        uid: format!("uid-of-{name}-1"),
+        generation: 1,
+        template: template(&digest),
+        digest,
+        replicas,
+        progress_deadline: 600,
+        selector: labels(name),
+        labels: labels(name),
+        field_owner: Some(FieldOwner { manager: "helm".into(), operation: "Update".into() }),
+        ..Workload::default()
+    }
+}
+
+fn policy() -> PolicyFacts {
+    let spec: RecoveryPolicySpec = serde_json::from_value(json!({
+        "mode": "Enforce",
+        "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+        "stability": {"soak": "60s"},
+    }))
+    .unwrap();
+    let (uid, status) = ("uid-of-policy".into(), RecoveryPolicyStatus::default());
+    PolicyFacts { uid, generation: 1, spec, status, deleting: false, rivals: vec![] }
+}
+
+fn facts(replicas: i32) -> Facts {
+    let mut web = deployment_of("web", replicas, "v1");
+    web.config_maps = BTreeSet::from(["settings".to_owned()]);
+    let service = ServiceFacts {
+        name: "web".into(),
+        uid: "uid-of-service".into(),
+        selector: labels("web"),
+        ..ServiceFacts::default()
+    };
+    Facts {
+        namespace: "shop".into(),
+        policy_name: "web".into(),
+        policy: Some(policy()),
+        sight: Sight { blind: vec![], malformed: vec![] },
+        ceiling: Ceiling { mode: Mode::Enforce, suspended: false },
+        target: Some(web),
+        revisions: vec![],
+        pods: vec![],
+        quarantined: vec![],
+        config_maps: BTreeMap::new(),
+        services: vec![service],
+        standby: None,
+        standby_pods: vec![],
+        states: vec![],
+        recoveries: vec![],
+    }
+}
+
+impl World {
+    /// Just deployed; nothing is known of it yet.
+    pub fn new(replicas: i32) -> Self {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut world = Self {
+            facts: facts(replicas),
+            memory: Memory::default(),
+            now,
+            effects: vec![],
+            written: vec![],
+            crash: None,
+            behaviours: BTreeMap::new(),
+            bad_pods: BTreeSet::new(),
+            stalled_pods: BTreeSet::new(),
+            dependency_down: false,
+            refused: BTreeSet::new(),
+            last: None,
+            seen: None,
+            owned: BTreeSet::new(),
+            inside: BTreeMap::new(),
+            progress: now,
+            serial: 0,
+        };
+        world.configure("good");
+        world
+    }
+
+    /// Has earned its stable state.
+    pub fn stable(replicas: i32) -> Self {
+        Self::new(replicas).soaked()
+    }
+
+    /// With a standby and leave to use it; has earned its stable state.
+    pub fn with_standby(failback: Failback) -> Self {
+        let mut world = Self::new(3);
+        let mut standby = deployment_of("standby", 2, "standby");
+        (standby.observed_generation, standby.available_replicas) = (1, 2);
+        world.facts.standby = Some(standby);
+        let reference = TargetRef { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "standby".into() };
+        world.spec().actions.failover =
+            Some(Failover { standby: reference, via: Via { service: "web".into() }, failback });
+        world.soaked()
+    }
+
+    fn soaked(mut self) -> Self {
+        self.run(90);
+        assert_eq!(self.facts.states.len(), 1, "the soak must be over by now");
+        self
+    }
+
+    // ---- what people and the world do
+
+    pub fn spec(&mut self) -> &mut RecoveryPolicySpec {
+        &mut self.facts.policy.as_mut().unwrap().spec
+    }
+
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.spec().mode = mode;
+        self
+    }
+
+    pub fn actions(mut self, isolate: Option<Isolate>, rollback: Option<Rollback>) -> Self {
+        self.spec().actions = Actions { isolate, rollback, failover: None };
+        self
+    }
+
+    pub fn target(&self) -> &Workload {
+        self.facts.target.as_ref().unwrap()
+    }
+
+    pub fn target_mut(&mut self) -> &mut Workload {
+        self.facts.target.as_mut().unwrap()
+    }
+
+    /// Deploys `version`.
+    pub fn release(&mut self, version: &str) {
+        let digest = deployment(version);
+        let now = self.now;
+        let target = self.target_mut();
+        target.template = template(&digest);
+        target.digest = digest;
+        target.generation += 1;
+        self.progress = now;
+    }
+
+    /// Deploys `version`, which behaves like this.
+    pub fn release_bad(&mut self, version: &str, behaviour: Behaviour) {
+        self.behaviours.insert(deployment(version), behaviour);
+        self.release(version);
+    }
+
+    /// Changes the ConfigMap.
+    pub fn configure(&mut self, text: &str) {
+        let digest = config(text);
+        let owner = Some(FieldOwner { manager: "helm".into(), operation: "Apply".into() });
+        let map = ConfigMapFacts {
+            name: "settings".into(),
+            uid: "uid-of-settings".into(),
+            digest,
+            size: 10,
+            sealed_copy: None,
+            field_owner: owner,
+        };
+        self.facts.config_maps.insert("settings".into(), map);
+    }
+
+    pub fn configure_bad(&mut self, text: &str, behaviour: Behaviour) {
+        self.behaviours.insert(config(text), behaviour);
+        self.configure(text);
+    }
+
+    /// Every container starts again, and reads its configuration anew.
+    pub fn restart_pods(&mut self) {
+        for pod in &mut self.facts.pods {
+            pod.restarts += 1;
+            pod.most_restarts += 1;
+            set_ready(pod, false, self.now);
+            self.inside.insert(pod.uid.clone(), start(&self.facts.config_maps, self.now));
+        }
+    }
+
+    /// One pod goes bad for good.
+    pub fn break_pod(&mut self, index: usize) -> String {
+        let uid = self.facts.pods[index].uid.clone();
+        self.bad_pods.insert(uid.clone());
+        uid
+    }
+
+    /// One pod stops getting ready, without crashing.
+    pub fn stall_pod(&mut self, uid: &str) {
+        self.stalled_pods.insert(uid.to_owned());
+    }
+
+    pub fn scale_to(&mut self, replicas: i32) {
+        let target = self.target_mut();
+        target.replicas = replicas;
+        target.generation += 1;
+    }
+
+    /// A person answers the plan that is shown.
+    pub fn answer(&mut self, decision: ApprovalDecision, plan_digest: &str) {
+        let open = self.facts.recoveries.last_mut().unwrap();
+        open.spec.approval = Some(Approval { decision, plan_digest: plan_digest.into() });
+    }
+
+    pub fn abort(&mut self) {
+        self.facts.recoveries.last_mut().unwrap().spec.abort = true;
+    }
+
+    pub fn review(&mut self, version: &str, review: Option<Review>) {
+        let digest = deployment(version);
+        for state in &mut self.facts.states {
+            if state.members.iter().any(|member| member.digest == digest) {
+                state.review = review;
+            }
+        }
+    }
+
+    /// Deletes the target and creates another of the same name.
+    pub fn replace_target(&mut self, version: &str) {
+        self.serial += 1;
+        let serial = self.serial;
+        self.facts.pods.clear();
+        self.facts.revisions.clear();
+        let replicas = self.target().replicas;
+        let mut fresh = deployment_of("web", replicas, version);
+        fresh.uid = format!("uid-of-web-again-{serial}");
+        fresh.config_maps = BTreeSet::from(["settings".to_owned()]);
+        self.facts.target = Some(fresh);
+        self.progress = self.now;
+    }
+
+    pub fn blind(&mut self, blind: bool) {
+        self.facts.sight.blind = if blind { vec!["Pod: no event for 90s".into()] } else { vec![] };
+    }
+
+    pub fn lose_memory(&mut self) {
+        self.memory = Memory::default();
+        self.seen = None;
+    }
+
+    // ---- questions
+
+    pub fn recovery(&self) -> &RecoveryFacts {
+        self.facts.recoveries.last().expect("a Recovery")
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.recovery().journal
+    }
+
+    pub fn done(&self) -> Vec<Remediation> {
+        self.effects
+            .iter()
+            .filter(|effect| effect.receipt == Receipt::Done)
+            .map(|effect| effect.step.remediation)
+            .collect()
+    }
+
+    pub fn count(&self, remediation: Remediation) -> usize {
+        self.done().into_iter().filter(|done| *done == remediation).count()
+    }
+
+    pub fn plan(&self) -> &Plan {
+        self.last.as_ref().expect("a plan")
+    }
+
+    pub fn status(&self) -> &RecoveryPolicyStatus {
+        &self.facts.policy.as_ref().unwrap().status
+    }
+
+    pub fn condition(&self, name: &str) -> (String, String) {
+        let found = self.status().conditions.iter().find(|condition| condition.type_ == name);
+        found.map(|found| (found.status.clone(), found.reason.clone())).unwrap_or_default()
+    }
+
+    pub fn refusal(&self, remedy: Remedy) -> Option<Reason> {
+        self.journal().decision.alternatives.iter().find(|other| other.remedy == remedy).map(|other| other.reason)
+    }
+
+    #[track_caller]
+    pub fn assert_closed(&self, outcome: Outcome, reason: Reason) {
+        let journal = self.journal();
+        let found = (journal.phase, journal.outcome, journal.reason);
+        assert_eq!(found, (Phase::Closed, Some(outcome), reason), "{journal:#?}");
+    }
+
+    #[track_caller]
+    pub fn assert_holds(&self, reason: Reason) {
+        let journal = self.journal();
+        assert_eq!((journal.phase, journal.reason), (Phase::Holding, reason), "{journal:#?}");
+    }
+
+    pub fn phase(&self) -> Option<Phase> {
+        self.facts.recoveries.last().map(|recovery| recovery.journal.phase)
+    }
+
+    // ---- time
+
+    /// Lets so many seconds pass; the operator looks whenever something may have changed.
+    pub fn run(&mut self, seconds: i64) {
+        for _ in 0..seconds {
+            self.tick();
+            self.operate();
+        }
+    }
+
+    /// Lets time pass until `when`, for at most so many seconds.
+    #[track_caller]
+    pub fn run_until(&mut self, seconds: i64, when: impl Fn(&Self) -> bool) {
+        for _ in 0..seconds {
+            if when(self) {
+                return;
+            }
+            self.run(1);
+        }
+        assert!(
+            when(self),
+            "it did not happen in {seconds} s: {:#?}",
+            self.facts.recoveries.last().map(|r| &r.journal)
+        );
+    }
+
+    #[track_caller]
+    pub fn run_until_phase(&mut self, seconds: i64, phase: Phase) {
+        self.run_until(seconds, |world| world.phase() == Some(phase));
+    }
+
+    #[track_caller]
+    pub fn run_until_closed(&mut self, seconds: i64) {
+        self.run_until_phase(seconds, Phase::Closed);
+    }
+
+    /// One second of the cluster, without the operator.
+    pub fn tick(&mut self) {
+        self.now += seconds(1);
+        self.roll();
+        self.live();
+        self.count_pods();
+        self.offer();
+    }
+
+    /// The operator until it rests. It must come to rest, and must not ask to be woken in the past.
+    pub fn operate(&mut self) {
+        let waits = self.last.as_ref().is_some_and(|plan| self.now < plan.wake_at);
+        if waits && self.crash.is_none() && self.seen.as_ref().is_some_and(|seen| same(seen, &self.facts)) {
+            return;
+        }
+        for _ in 0..MOST_STEPS_AT_ONCE {
+            let before = (self.effects.len(), self.facts.recoveries.clone(), self.facts.states.len());
+            self.step();
+            if before == (self.effects.len(), self.facts.recoveries.clone(), self.facts.states.len()) {
+                let plan = self.plan();
+                assert!(plan.wake_at > self.now, "a busy loop: at rest, and to be woken at once: {plan:#?}");
+                self.seen = Some(self.facts.clone());
+                return;
+            }
+        }
+        panic!("the operator does not come to rest: {:#?}", self.written.iter().rev().take(3).collect::<Vec<_>>());
+    }
+
+    // ---- the operator
+
+    /// One step of the loop: plan, record, act, enter the receipts.
+    pub fn step(&mut self) {
+        self.step_with(|_| {});
+        self.check_world();
+    }
+
+    /// A step of which something may be left behind: the API server refuses to let us clean up.
+    pub fn step_unchecked(&mut self) {
+        self.step_with(|_| {});
+    }
+
+    /// A step during which something happens, after it was planned and before it is written.
+    pub fn step_with(&mut self, meanwhile: impl FnOnce(&mut Self)) {
+        let plan = plan::step(&self.facts, self.memory.clone(), self.now);
+        self.check_plan(&plan);
+        let crash = self.crash.take();
+        self.memory = if crash.is_some() { Memory::default() } else { plan.memory.clone() };
+        self.last = Some(plan.clone());
+        if crash == Some(Crash::BeforeRecord) {
+            return;
+        }
+        meanwhile(self);
+        if let Some(turn) = &plan.turn {
+            self.record(turn);
+            if crash != Some(Crash::AfterRecord) {
+                self.carry_out(turn, crash.is_some());
+            }
+        }
+        if crash.is_some() {
+            return;
+        }
+        if let (Some(policy), Some(status)) = (&mut self.facts.policy, plan.status) {
+            policy.status = status;
+        }
+        self.facts.states.retain(|state| !plan.expired.states.contains(&state.name));
+        self.facts.recoveries.retain(|recovery| !plan.expired.recoveries.contains(&recovery.name));
+        plan.earned.iter().for_each(|earned| self.keep(earned));
+    }
+
+    fn record(&mut self, turn: &Turn) {
+        match &turn.record {
+            Some(Record::Open(opening)) => {
+                let spec = RecoverySpec { opening: (**opening).clone(), approval: None, abort: false, failback: false };
+                let (name, journal) = (turn.recovery.clone(), (**opening).clone());
+                self.written.push(journal.clone());
+                self.facts.recoveries.push(RecoveryFacts { name, version: String::new(), spec, journal });
+            }
+            Some(Record::Update(journal)) => self.write(&turn.recovery, (**journal).clone()),
+            None => {}
+        }
+    }
+
+    fn write(&mut self, recovery: &str, journal: Journal) {
+        let found =
+            self.facts.recoveries.iter_mut().find(|found| found.name == recovery).expect("a Recovery of that name");
+        if found.journal != journal {
+            self.written.push(journal.clone());
+            found.journal = journal;
+        }
+    }
+
+    fn carry_out(&mut self, turn: &Turn, lose_receipts: bool) {
+        let Some(found) = self.facts.recoveries.iter().find(|found| found.name == turn.recovery) else { return };
+        let before = found.journal.clone();
+        let mut journal = before.clone();
+        for index in &turn.effects {
+            let step = journal.steps[*index].clone();
+            assert_eq!(step.state, StepState::Planned, "an effect without a recorded intent: {step:?}");
+            let receipt = self.apply(&turn.recovery, &step);
+            self.effects.push(Effect { step, receipt: receipt.clone() });
+            journal::receive(&mut journal, *index, &receipt, self.now);
+            if journal.phase != before.phase {
+                break;
+            }
+        }
+        journal::settle(&mut journal, self.now);
+        if !lose_receipts {
+            self.write(&turn.recovery, journal);
+        }
+    }
+
+    fn keep(&mut self, earned: &Earned) {
+        assert_eq!(Some(&earned.digest), closure::live_digest(&self.facts).as_ref());
+        let target = self.target().clone();
+        let mut members = vec![];
+        for name in &target.config_maps {
+            let Some(map) = self.facts.config_maps.get(name).cloned() else { continue };
+            let copy = format!("copy-{}", &map.digest[..8]);
+            let kept = ConfigMapFacts { name: copy.clone(), sealed_copy: Some(true), ..map.clone() };
+            self.facts.config_maps.insert(copy.clone(), kept);
+            members.push(member("ConfigMap", name, map.digest, copy, map.field_owner));
+        }
+        members.push(member("Deployment", "web", target.digest, String::new(), target.field_owner));
+        self.facts.states.push(StateFacts {
+            name: format!("web-{}", &earned.digest[..8]),
+            uid: format!("uid-of-state-{}", self.serial),
+            digest: earned.digest.clone(),
+            target: "web".into(),
+            members,
+            created: self.now,
+            time_to_ready: earned.time_to_ready,
+            sealed: true,
+            review: None,
+        });
+    }
+
+    // ---- the API server, as `act` meets it
+
+    fn apply(&mut self, recovery: &str, step: &Step) -> Receipt {
+        if self.refused.contains(&step.remediation) {
+            return Receipt::Refused("no right to do so".into());
+        }
+        let receipt = self.answer_to(recovery, step);
+        let restores = matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreConfigMap);
+        if restores && receipt == Receipt::Done {
+            self.owned.insert(step.object.uid.clone());
+        }
+        receipt
+    }
+
+    fn answer_to(&mut self, recovery: &str, step: &Step) -> Receipt {
+        match step.remediation {
+            Remediation::FreezeRollout => self.freeze(recovery, step),
+            Remediation::ReleaseFreeze => self.release_freeze(recovery, step),
+            Remediation::RestoreConfigMap => self.restore_config_map(step),
+            Remediation::RestoreTemplate => self.restore_template(recovery, step),
+            Remediation::HandBackFields => match self.owned.remove(&step.object.uid) {
+                true => Receipt::Done,
+                false => Receipt::AlreadyDone,
+            },
+            Remediation::QuarantinePod => self.quarantine(recovery, step),
+            Remediation::DeletePod => self.delete_pod(recovery, step),
+            Remediation::SwitchService | Remediation::ReturnService => self.point_service(recovery, step),
+        }
+    }
+
+    fn found_target(&mut self, step: &Step) -> Option<&mut Workload> {
+        self.facts.target.as_mut().filter(|target| target.uid == step.object.uid)
+    }
+
+    fn freeze(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let Some(target) = self.found_target(step) else { return Receipt::Gone };
+        let ours = target.frozen_by.as_deref() == Some(recovery);
+        match (target.paused, ours) {
+            (true, true) => Receipt::AlreadyDone,
+            (true, false) => Receipt::Moved("paused by someone else".into()),
+            (false, true) => Receipt::Moved("our pause was ended by someone else".into()),
+            (false, false) => {
+                (target.paused, target.frozen_by) = (true, Some(recovery.to_owned()));
+                target.generation += 1;
+                Receipt::Done
+            }
+        }
+    }
+
+    fn release_freeze(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let now = self.now;
+        let Some(target) = self.found_target(step) else { return Receipt::Gone };
+        if target.frozen_by.as_deref() != Some(recovery) {
+            return Receipt::AlreadyDone;
+        }
+        (target.paused, target.frozen_by) = (false, None);
+        target.generation += 1;
+        self.progress = now;
+        Receipt::Done
+    }
+
+    fn restore_template(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let now = self.now;
+        let Some(target) = self.found_target(step) else { return Receipt::Gone };
+        let ours = target.frozen_by.as_deref() == Some(recovery);
+        if target.digest == step.to && !ours {
+            return Receipt::AlreadyDone;
+        }
+        if target.paused && !ours {
+            return Receipt::Moved("paused by someone else".into());
+        }
+        if target.digest != step.to && target.digest != step.from {
+            return Receipt::Moved("its template was changed meanwhile".into());
+        }
+        (target.digest, target.template) = (step.to.clone(), template(&step.to));
+        (target.paused, target.frozen_by) = (false, None);
+        target.generation += 1;
+        self.progress = now;
+        Receipt::Done
+    }
+
+    fn restore_config_map(&mut self, step: &Step) -> Receipt {
+        let name = &step.object.name;
+        match self.facts.config_maps.get_mut(name) {
+            None if step.object.uid.is_empty() => {
+                let uid = "uid-of-settings-again".into();
+                let map =
+                    ConfigMapFacts { name: name.clone(), uid, digest: step.to.clone(), ..ConfigMapFacts::default() };
+                self.facts.config_maps.insert(name.clone(), map);
+                Receipt::Done
+            }
+            Some(map) if map.digest == step.to => Receipt::AlreadyDone,
+            Some(map) if map.uid == step.object.uid && map.digest == step.from => {
+                map.digest = step.to.clone();
+                Receipt::Done
+            }
+            Some(map) if map.uid == step.object.uid => Receipt::Moved("its content was changed meanwhile".into()),
+            _ => Receipt::Gone,
+        }
+    }
+
+    fn quarantine(&mut self, recovery: &str, step: &Step) -> Receipt {
+        if self.facts.quarantined.iter().any(|pod| pod.uid == step.object.uid) {
+            return Receipt::AlreadyDone;
+        }
+        let Some(at) = self.facts.pods.iter().position(|pod| pod.uid == step.object.uid) else { return Receipt::Gone };
+        let mut pod = self.facts.pods.remove(at);
+        pod.quarantined_by = Some(recovery.to_owned());
+        pod.inspect_until = step.to.parse().ok();
+        self.facts.quarantined.push(pod);
+        Receipt::Done
+    }
+
+    fn delete_pod(&mut self, recovery: &str, step: &Step) -> Receipt {
+        if self.facts.pods.iter().any(|pod| pod.uid == step.object.uid) {
+            return Receipt::Moved("it does not carry our quarantine label any more".into());
+        }
+        let ours = |pod: &PodFacts| pod.uid == step.object.uid && pod.quarantined_by.as_deref() == Some(recovery);
+        let before = self.facts.quarantined.len();
+        self.facts.quarantined.retain(|pod| !ours(pod));
+        if self.facts.quarantined.len() < before { Receipt::Done } else { Receipt::AlreadyDone }
+    }
+
+    fn point_service(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let Some(service) = self.facts.services.iter_mut().find(|service| service.uid == step.object.uid) else {
+            return Receipt::Gone;
+        };
+        let away = step.remediation == Remediation::SwitchService;
+        let present = json!(service.selector).to_string();
+        if present == step.to && away == service.switched_by.is_some() {
+            return Receipt::AlreadyDone;
+        }
+        if present != step.from {
+            return Receipt::Moved("its selector was changed meanwhile".into());
+        }
+        service.selector = serde_json::from_str(&step.to).unwrap();
+        service.switched_by = away.then(|| recovery.to_owned());
+        Receipt::Done
+    }
+
+    // ---- the Deployment controller and the kubelet
+
+    fn roll(&mut self) {
+        let Some(mut target) = self.facts.target.clone() else { return };
+        target.observed_generation = target.generation;
+        if !target.paused && !target.deleting {
+            let revision = self.revision(&target);
+            self.scale(&target, &revision);
+        }
+        self.facts.target = Some(target);
+    }
+
+    fn revision(&mut self, target: &Workload) -> String {
+        if let Some(found) = self.facts.revisions.iter().find(|revision| revision.template == target.template) {
+            return found.name.clone();
+        }
+        let name = format!("web-{}", &target.template[..6]);
+        let created = self.now;
+        self.facts.revisions.push(Revision { name: name.clone(), template: target.template.clone(), created });
+        name
+    }
+
+    /// One pod more and one pod less than wanted, at most.
+    fn scale(&mut self, target: &Workload, revision: &str) {
+        let wanted = usize::try_from(target.replicas).unwrap();
+        self.facts.pods.retain(|pod| pod.revision == revision || pod.ready);
+        while self.facts.pods.len() <= wanted && self.of(revision) < wanted {
+            self.create_pod(target, revision);
+        }
+        let ready = self.facts.pods.iter().filter(|pod| pod.ready).count();
+        let old = self.facts.pods.iter().position(|pod| pod.revision != revision);
+        if let Some(old) = old.filter(|_| ready >= wanted || self.of(revision) > wanted) {
+            self.facts.pods.remove(old);
+        }
+        while self.of(revision) > wanted {
+            let extra = self.facts.pods.iter().rposition(|pod| pod.revision == revision).unwrap();
+            self.facts.pods.remove(extra);
+        }
+        if wanted == 0 {
+            self.facts.pods.clear();
+        }
+    }
+
+    fn of(&self, revision: &str) -> usize {
+        self.facts.pods.iter().filter(|pod| pod.revision == revision).count()
+    }
+
+    fn create_pod(&mut self, target: &Workload, revision: &str) {
+        self.serial += 1;
+        let (name, uid) = (format!("{revision}-{}", self.serial), format!("uid-of-pod-{}", self.serial));
+        self.inside.insert(uid.clone(), start(&self.facts.config_maps, self.now));
+        let mut labels = target.labels.clone();
+        labels.insert("pod-template-hash".into(), revision.into());
+        self.facts.pods.push(PodFacts {
+            name,
+            uid,
+            revision: revision.into(),
+            labels,
+            created: self.now,
+            ready_since: Some(self.now),
+            ..PodFacts::default()
+        });
+    }
+
+    fn live(&mut self) {
+        let mut pods = std::mem::take(&mut self.facts.pods);
+        for pod in &mut pods {
+            let mut inside = self.inside.get(&pod.uid).cloned().expect("every pod has an inside");
+            if !inside.running && self.now >= inside.at {
+                inside = start(&self.facts.config_maps, self.now);
+            }
+            let behaviour = self.behaviour(pod, &inside);
+            live(pod, &mut inside, behaviour, self.now);
+            self.inside.insert(pod.uid.clone(), inside);
+        }
+        self.facts.pods = pods;
+    }
+
+    fn behaviour(&self, pod: &PodFacts, inside: &Inside) -> Behaviour {
+        if self.bad_pods.contains(&pod.uid) {
+            return Behaviour::CrashLoop;
+        }
+        if self.dependency_down || self.stalled_pods.contains(&pod.uid) {
+            return Behaviour::NeverReady;
+        }
+        let own = self.facts.revisions.iter().find(|revision| revision.name == pod.revision);
+        let of_template =
+            self.behaviours.iter().find(|(digest, _)| own.is_some_and(|own| own.template == template(digest)));
+        let of_config = || self.behaviours.iter().find(|(digest, _)| inside.read.contains(*digest));
+        of_template.or_else(of_config).map_or(Behaviour::Healthy(2), |(_, behaviour)| *behaviour)
+    }
+
+    fn count_pods(&mut self) {
+        let Some(mut target) = self.facts.target.clone() else { return };
+        let present: BTreeSet<String> = self.facts.present_revisions().into_iter().map(str::to_owned).collect();
+        let count = |test: &dyn Fn(&PodFacts) -> bool| {
+            i32::try_from(self.facts.pods.iter().filter(|pod| test(pod)).count()).unwrap()
+        };
+        let before = (target.updated_replicas, target.ready_replicas);
+        target.updated_replicas = count(&|pod| present.contains(&pod.revision));
+        target.total_replicas = count(&|_| true);
+        target.ready_replicas = count(&|pod| pod.ready);
+        target.available_replicas = target.ready_replicas;
+        let complete = target.updated_replicas == target.replicas
+            && target.total_replicas == target.replicas
+            && target.available_replicas == target.replicas;
+        if complete || target.paused || target.updated_replicas > before.0 || target.ready_replicas > before.1 {
+            self.progress = self.now;
+        }
+        target.deadline_exceeded = self.now > self.progress + seconds(target.progress_deadline);
+        self.facts.target = Some(target);
+    }
+
+    fn offer(&mut self) {
+        let standby = self.facts.standby.as_ref().map(|standby| standby.labels.clone()).unwrap_or_default();
+        for service in &mut self.facts.services {
+            let ready = self.facts.pods.iter().filter(|pod| pod.ready && service.selects(&pod.labels));
+            let mut offered: BTreeSet<String> = ready.map(|pod| pod.uid.clone()).collect();
+            if service.selects(&standby) {
+                offered.insert("uid-of-standby-pod".into());
+            }
+            service.offered = offered;
+        }
+    }
+
+    // ---- what must hold always
+
+    fn check_plan(&self, plan: &Plan) {
+        let Some(turn) = &plan.turn else { return };
+        if !self.facts.sight.blind.is_empty() {
+            assert!(turn.effects.is_empty() && turn.record.is_none(), "something was done blindly: {turn:#?}");
+        }
+        let journal = match &turn.record {
+            Some(Record::Open(journal) | Record::Update(journal)) => journal.as_ref(),
+            None => match self.facts.recoveries.iter().find(|recovery| recovery.name == turn.recovery) {
+                Some(recovery) => &recovery.journal,
+                None => return assert!(turn.effects.is_empty(), "effects of no Recovery: {turn:#?}"),
+            },
+        };
+        assert!(journal.steps.len() <= 64, "the API takes 64 steps: {journal:#?}");
+        let Some(policy) = &self.facts.policy else { return };
+        let observes = policy.spec.mode.min(self.facts.ceiling.mode) == Mode::Observe;
+        let idle = observes || policy.spec.suspend || self.facts.ceiling.suspended || !policy.rivals.is_empty();
+        for index in turn.effects.iter().filter(|_| idle) {
+            let remediation = journal.steps[*index].remediation;
+            assert!(releases(remediation), "only releasing is allowed now, not {remediation:?}: {journal:#?}");
+        }
+    }
+
+    fn check_world(&self) {
+        let open: Vec<_> = self.facts.recoveries.iter().filter(|recovery| recovery.open()).collect();
+        assert!(open.len() <= 1, "two open Recoveries: {open:#?}");
+        let is_open = |name: &str| open.iter().any(|recovery| recovery.name == name);
+        if let Some(name) = self.facts.target.as_ref().and_then(|target| target.frozen_by.as_deref()) {
+            assert!(is_open(name), "a freeze was left behind by {name}: {:#?}", self.facts.recoveries.last());
+        }
+        for service in &self.facts.services {
+            let Some(name) = &service.switched_by else { continue };
+            if self.facts.standby.as_ref().is_none_or(|standby| !service.selects(&standby.labels)) {
+                // Somebody moved it elsewhere, and left our mark on it.
+                continue;
+            }
+            assert!(is_open(name) || self.stays_away(name), "a switched Service was left behind by {name}");
+        }
+        for pod in &self.facts.quarantined {
+            let name = pod.quarantined_by.as_deref().unwrap();
+            assert!(
+                is_open(name) || self.has_planned_removal(name, &pod.uid),
+                "pod {} was left behind by {name}",
+                pod.name
+            );
+        }
+        self.check_recovered();
+    }
+
+    /// Said, and for a reason: home could not take the traffic.
+    fn stays_away(&self, recovery: &str) -> bool {
+        let found = self.facts.recoveries.iter().find(|found| found.name == recovery);
+        found.is_some_and(|found| found.journal.message.contains("stays on the standby"))
+    }
+
+    fn has_planned_removal(&self, recovery: &str, uid: &str) -> bool {
+        let found = self.facts.recoveries.iter().find(|found| found.name == recovery);
+        found.is_some_and(|found| {
+            let of_pod = |step: &&Step| step.remediation == Remediation::DeletePod && step.object.uid == uid;
+            found.journal.steps.iter().filter(of_pod).any(|step| step.state == StepState::Planned)
+        })
+    }
+
+    fn check_recovered(&self) {
+        let Some(recovery) = self.facts.recoveries.last() else { return };
+        let closed_now = recovery.journal.timeline.closed.as_ref().is_some_and(|at| at.0 == self.now);
+        if !closed_now || recovery.journal.outcome != Some(Outcome::Recovered) {
+            return;
+        }
+        let live = closure::live_digest(&self.facts);
+        let known = self.facts.states.iter().any(|state| Some(&state.digest) == live.as_ref());
+        assert!(known, "Recovered, but not in a stable state: {recovery:#?}");
+        let wanted = usize::try_from(self.target().replicas).unwrap();
+        let ready = self.facts.live_pods().filter(|pod| pod.ready).count();
+        assert!(ready >= wanted, "Recovered with {ready} of {wanted} pods ready: {recovery:#?}");
+    }
+}
+
+/// Nothing that a watch would tell of.
+fn same(a: &Facts, b: &Facts) -> bool {
+    let policy = |facts: &Facts| {
+        facts.policy.as_ref().map(|policy| (policy.spec.clone(), policy.deleting, policy.rivals.clone()))
+    };
+    a.sight == b.sight
+        && a.ceiling == b.ceiling
+        && a.target == b.target
+        && a.pods == b.pods
+        && a.quarantined == b.quarantined
+        && a.revisions == b.revisions
+        && a.config_maps == b.config_maps
+        && a.services == b.services
+        && a.standby == b.standby
+        && a.states == b.states
+        && a.recoveries == b.recoveries
+        && policy(a) == policy(b)
+}
+
+fn releases(remediation: Remediation) -> bool {
+    use Remediation::{DeletePod, HandBackFields, ReleaseFreeze, ReturnService};
+    matches!(remediation, ReleaseFreeze | DeletePod | ReturnService | HandBackFields)
+}
+
+fn member(kind: &str, name: &str, digest: String, copy: String, owner: Option<FieldOwner>) -> MemberFacts {
+    MemberFacts { kind: kind.into(), name: name.into(), digest, absent: false, copy, owner }
+}
+
+fn start(config_maps: &BTreeMap<String, ConfigMapFacts>, now: Timestamp) -> Inside {
+    let read = config_maps.get("settings").map(|map| map.digest.clone()).into_iter().collect();
+    Inside { running: true, at: now, read }
+}
+
+fn set_ready(pod: &mut PodFacts, ready: bool, now: Timestamp) {
+    if pod.ready != ready {
+        (pod.ready, pod.ready_since) = (ready, Some(now));
+    }
+}
+
+fn live(pod: &mut PodFacts, inside: &mut Inside, behaviour: Behaviour, now: Timestamp) {
+    let waits = |reason: &str| BTreeSet::from([reason.to_owned()]);
+    if !inside.running {
+        return;
+    }
+    pod.waiting.clear();
+    let ran = now.duration_since(inside.at).as_secs();
+    let (ready, ends) = match behaviour {
+        Behaviour::Healthy(after) => (ran >= after, false),
+        Behaviour::CrashLoop => (false, ran >= 2),
+        Behaviour::CrashAfterReady(after) => (ran >= 2, ran >= after),
+        Behaviour::ImagePull => {
+            pod.waiting = waits("ImagePullBackOff");
+            (false, false)
+        }
+        Behaviour::NeverReady => (false, false),
+    };
+    set_ready(pod, ready && !ends, now);
+    if ends {
+        pod.restarts += 1;
+        pod.most_restarts += 1;
+        pod.waiting = waits("CrashLoopBackOff");
+        let pause = 10 << (pod.restarts - 1).min(5);
+        (inside.running, inside.at) = (false, now + seconds(pause.min(300)));
+    }
+}
+
+/// A duration of a policy.
+pub fn lasting(seconds: u64) -> Duration {
+    Duration::seconds(seconds)
+}
