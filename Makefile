@@ -10,6 +10,7 @@ SHELL := bash
 CARGO ?= cargo
 DOCKER ?= docker
 IMAGE ?= homeostat:dev
+NAME ?= default
 CHART := charts/homeostat
 GENERATED := target/generated
 
@@ -114,12 +115,12 @@ test: lint check-generated chart-test ## Everything that must pass before a comm
 	$(CARGO) test --workspace --locked
 
 .PHONY: e2e
-e2e: ## Full stories on a real control plane, started for the purpose
+e2e: ## Only the full stories on a real control plane; STORY=… for some of them
 	$(call say,e2e)
-	$(CARGO) test --locked --test e2e
+	$(CARGO) test --locked --test e2e -- $(STORY)
 
 .PHONY: test-all
-test-all: test e2e ## test and e2e
+test-all: test demo ## test, and the demo
 
 .PHONY: bench-latency
 bench-latency: ## Time from fault to first action, measured on a real control plane
@@ -132,16 +133,17 @@ cluster-build: ## Build the test control plane into the cache (about ten minutes
 	$(CLUSTER) build
 
 .PHONY: cluster-up
-cluster-up: ## Start a test cluster on this machine
-	$(CLUSTER) up
+cluster-up: ## Start a test cluster on this machine; NAME=… for several
+	$(CLUSTER) up --name $(NAME)
 
 .PHONY: cluster-down
-cluster-down: ## Stop it
-	$(CLUSTER) down
+cluster-down: ## Stop it, and what was left running with it
+	$(CLUSTER) down --name $(NAME)
 
 .PHONY: demo
 demo: ## A bad release, and the way back; KEEP=1 leaves the cluster running
-	$(CARGO) run -q -p homeostat --example demo
+	$(CARGO) build --locked --bin homeostat
+	$(CARGO) run -q --locked -p homeostat --example demo
 
 # --- Image --------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,146 @@
+//! Full stories on a real control plane: the real API server, its controllers and scheduler, and fake nodes.
+//!
+//! Each story has a namespace and an operator of its own; all share one cluster. What only the whole run can tell
+//! (rights granted and used) and what touches the whole cluster comes afterwards, alone.
+
+mod chart;
+mod rights;
+mod stories;
+mod story;
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use cluster::{Cluster, Options};
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::{Handle, Runtime};
+
+use story::Story;
+
+/// The operator under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_homeostat");
+/// Stories mostly wait, so more of them than there are cores may run at once.
+const AT_ONCE: usize = 8;
+/// No story takes longer; one that hangs must not hang the run.
+const LONGEST: Duration = Duration::from_secs(240);
+
+type Told<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// A story: its name, and how it is told.
+pub struct Tale {
+    name: String,
+    tell: Box<dyn for<'a> Fn(&'a mut Story) -> Told<'a> + Send + Sync>,
+}
+
+impl Tale {
+    /// A story of this name.
+    pub fn new(
+        name: impl Into<String>,
+        tell: impl for<'a> Fn(&'a mut Story) -> Told<'a> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), tell: Box::new(tell) }
+    }
+}
+
+/// Names a story after its function.
+#[macro_export]
+macro_rules! tales {
+    ($($module:ident :: $name:ident,)*) => {
+        vec![$($crate::Tale::new(concat!(stringify!($module), "::", stringify!($name)), |story| Box::pin($module::$name(story))),)*]
+    };
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    if arguments.list {
+        return libtest_mimic::run(&arguments, stories::all().into_iter().map(listed).collect()).exit_code();
+    }
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("the stories cannot be told: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let runtime = Runtime::new()?;
+    let cluster = runtime.block_on(async {
+        let cluster = Cluster::start(Options::test("e2e")).await?;
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+        cluster.kubectl(&["apply", "--server-side", "-f", crds]).await?;
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", crds];
+        cluster.kubectl(&wait).await?;
+        anyhow::Ok(Arc::new(cluster))
+    })?;
+    let trials = stories::all().into_iter().map(|tale| trial(tale, &cluster, runtime.handle())).collect();
+    let told = libtest_mimic::run(arguments, trials);
+    // Names given on the command line choose stories: then the run as a whole proves nothing about rights.
+    let whole = arguments.filter.is_none() && arguments.skip.is_empty();
+    let afterwards = afterwards(&cluster, runtime.handle(), whole);
+    let checked = libtest_mimic::run(&Arguments { test_threads: Some(1), ..arguments.clone() }, afterwards);
+    runtime.block_on(cluster.stop())?;
+    Ok(if told.has_failed() || checked.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn trial(tale: Tale, cluster: &Arc<Cluster>, runtime: &Handle) -> Trial {
+    let (cluster, runtime) = (Arc::clone(cluster), runtime.clone());
+    Trial::test(tale.name.clone(), move || runtime.block_on(tell(&tale, cluster)).map_err(failed))
+}
+
+fn listed(tale: Tale) -> Trial {
+    Trial::test(tale.name, || Ok(()))
+}
+
+async fn tell(tale: &Tale, cluster: Arc<Cluster>) -> Result<()> {
+    let name = tale.name.rsplit("::").next().unwrap_or_default();
+    let mut story = Story::begin(cluster, name, Path::new(BINARY)).await?;
+    let told = tokio::time::timeout(LONGEST, (tale.tell)(&mut story)).await;
+    let told = told.context("the story does not come to an end").flatten().and_then(|()| story.check_operator());
+    match told {
+        Ok(()) => story.end().await,
+        Err(error) => Err(error.context(told_wrong(&story).await)),
+    }
+}
+
+/// What helps to see what went wrong.
+async fn told_wrong(story: &Story) -> String {
+    let writes = story.writes().await.map(|writes| story::lines(&writes).join("\n  ")).unwrap_or_default();
+    let text = std::fs::read_to_string(story.log(story.started())).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    let log = lines[lines.len().saturating_sub(25)..].join("\n  ");
+    format!("namespace {}; writes:\n  {writes}\nlast words of the operator:\n  {log}\n", story.namespace.name())
+}
+
+fn afterwards(cluster: &Arc<Cluster>, runtime: &Handle, whole: bool) -> Vec<Trial> {
+    let alone = |name: &str, check: fn(Arc<Cluster>) -> Told<'static>| {
+        let (cluster, runtime) = (Arc::clone(cluster), runtime.clone());
+        Trial::test(name.to_owned(), move || runtime.block_on(check(cluster)).map_err(failed))
+    };
+    let everywhere = {
+        let tale = Tale::new("everywhere::one_operator_looks_after_all_namespaces", |story| {
+            Box::pin(stories::everywhere::one_operator_looks_after_all_namespaces(story))
+        });
+        trial(tale, cluster, runtime)
+    };
+    vec![
+        alone("chart::installs", |cluster| Box::pin(chart::installs(cluster))),
+        everywhere,
+        alone("chart::install_yaml_applies", |cluster| Box::pin(chart::install_yaml_applies(cluster))),
+        alone("rights::nothing_was_forbidden", |cluster| Box::pin(rights::nothing_was_forbidden(cluster))),
+        alone("rights::every_right_was_used", |cluster| Box::pin(rights::every_right_was_used(cluster)))
+            .with_ignored_flag(!whole),
+    ]
+}
+
+fn failed(error: anyhow::Error) -> Failed {
+    // The causes, and no backtrace: a story tells where it went wrong in words.
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  caused by: ").into()
+}

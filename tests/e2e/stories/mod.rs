@@ -1,0 +1,50 @@
+//! All stories.
+
+mod command_line;
+pub mod everywhere;
+mod failover;
+mod faults;
+mod hostile;
+mod isolation;
+mod people;
+mod restraint;
+mod rollback;
+
+use crate::{Tale, tales};
+
+/// All stories, the longest first.
+pub fn all() -> Vec<Tale> {
+    let mut all = tales![
+        faults::the_api_server_is_gone_for_thirty_seconds,
+        rollback::a_slow_healthy_release_is_left_alone,
+        failover::the_target_is_down_and_the_standby_serves_over_and_back,
+        isolation::one_bad_pod_of_five_is_taken_out_and_replaced,
+        rollback::a_bad_image_is_rolled_back,
+        rollback::a_crash_after_ready_is_rolled_back,
+        rollback::an_image_that_cannot_be_pulled_is_rolled_back,
+        rollback::a_bad_config_map_alone_is_put_back,
+        rollback::image_and_config_map_are_put_back_in_order,
+        rollback::two_bad_releases_are_rolled_back_past_both,
+        rollback::a_workload_that_was_never_stable_is_held,
+        rollback::only_as_many_states_are_kept_as_the_policy_says,
+        people::a_word_in_the_middle_of_our_write_is_heard,
+        rollback::the_next_helm_upgrade_meets_no_conflict,
+        failover::a_standby_that_is_not_ready_is_not_used,
+        people::a_fix_meanwhile_wins_over_our_freeze,
+        people::a_fix_while_we_verify_wins,
+        people::a_policy_deleted_in_the_middle_releases_what_we_hold,
+        people::a_workload_that_was_made_anew_is_not_touched,
+        people::abort_releases_what_we_hold,
+        restraint::observe_writes_nothing,
+        restraint::recommend_waits_for_the_approval_of_its_plan,
+        restraint::only_as_many_recoveries_are_kept_as_the_policy_says,
+        restraint::suspended_writes_nothing,
+        restraint::two_policies_for_one_target_are_both_refused,
+        faults::a_second_replica_stays_passive_and_takes_over,
+        command_line::plan_says_what_would_be_done,
+        command_line::check_tells_whether_the_installation_is_whole,
+        hostile::policies_are_refused_or_explained,
+    ];
+    all.extend(faults::kills());
+    all
+}

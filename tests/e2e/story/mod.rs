@@ -1,0 +1,191 @@
+//! One story: a namespace of its own, an application in it, and an operator of its own behind a proxy, with exactly
+//! the rights that the chart renders. What it says is checked against the API server and its audit log.
+
+#![allow(dead_code, reason = "the tests, the demo and the benchmark each use a part of it")]
+
+pub mod app;
+pub mod operator;
+mod seen;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use cluster::{Cluster, Namespace, Proxy};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{GroupVersionKind, NamespaceResourceScope};
+use kube::discovery::ApiResource;
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use operator::Operator;
+#[allow(unused_imports, reason = "the demo does not look at writes")]
+pub use seen::{Write, lines};
+
+/// Enough for anything that a story waits for on a busy machine; nothing ever sleeps for it.
+pub const SOON: Duration = Duration::from_secs(60);
+/// The field manager of the application's owner.
+pub const OWNER: &str = "pipeline";
+
+/// One story.
+pub struct Story {
+    /// The cluster that all stories share.
+    pub cluster: Arc<Cluster>,
+    /// The namespace of this story.
+    pub namespace: Namespace,
+    /// Between the operator and the API server.
+    pub proxy: Proxy,
+    binary: PathBuf,
+    kubeconfig: PathBuf,
+    operators: Vec<Operator>,
+    started: usize,
+}
+
+impl Story {
+    /// Makes the namespace and the rights. No operator runs yet.
+    pub async fn begin(cluster: Arc<Cluster>, name: &str, binary: &Path) -> Result<Self> {
+        let short: String = name.replace('_', "-").chars().take(40).collect();
+        let namespace = cluster.namespace(short.trim_end_matches('-')).await?;
+        operator::grant(&cluster, namespace.name(), &[namespace.name()]).await?;
+        let proxy = cluster.proxy().await?;
+        let kubeconfig = cluster.run_directory().join(format!("{}.kubeconfig", namespace.name()));
+        cluster.operator_kubeconfig(namespace.name(), operator::ACCOUNT, proxy.url(), &kubeconfig).await?;
+        let binary = binary.to_owned();
+        Ok(Self { cluster, namespace, proxy, binary, kubeconfig, operators: vec![], started: 0 })
+    }
+
+    /// From now on operators reach the API server itself.
+    pub async fn connect_directly(&self) -> Result<()> {
+        let server = self.cluster.server().await?;
+        let namespace = self.namespace.name();
+        self.cluster.operator_kubeconfig(namespace, operator::ACCOUNT, &server, &self.kubeconfig).await
+    }
+
+    /// Starts an operator, and waits until it has seen everything.
+    pub async fn start_operator(&mut self, arguments: &[&str]) -> Result<()> {
+        self.start_replica("homeostat-0", arguments).await
+    }
+
+    /// Starts a further replica under a name of its own.
+    pub async fn start_replica(&mut self, identity: &str, arguments: &[&str]) -> Result<()> {
+        let namespace = self.namespace.name().to_owned();
+        let own = ["--identity", identity, "--watch-namespace", &namespace];
+        self.start(&[&own[..], arguments].concat()).await
+    }
+
+    /// Starts an operator for all namespaces, with the rights that the chart renders for that.
+    pub async fn start_operator_everywhere(&mut self) -> Result<()> {
+        operator::grant(&self.cluster, self.namespace.name(), &[]).await?;
+        self.start(&["--identity", "homeostat-0"]).await
+    }
+
+    async fn start(&mut self, arguments: &[&str]) -> Result<()> {
+        self.started += 1;
+        let log = self.log(self.started);
+        let namespace = self.namespace.name();
+        let operator = Operator::start(&self.binary, &self.kubeconfig, namespace, arguments, &log).await?;
+        self.operators.push(operator);
+        Ok(())
+    }
+
+    /// Kills every replica, as a node that burns does.
+    pub async fn kill_operator(&mut self) -> Result<()> {
+        for operator in self.operators.drain(..) {
+            operator.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// Kills the replica that was started first.
+    pub async fn kill_first_replica(&mut self) -> Result<()> {
+        self.operators.remove(0).kill().await
+    }
+
+    /// An error if an operator ended by itself, or said that it panicked.
+    pub fn check_operator(&mut self) -> Result<()> {
+        self.operators.iter_mut().try_for_each(Operator::check)
+    }
+
+    /// The metrics of the first replica.
+    pub async fn metrics(&self) -> Result<String> {
+        self.operators.first().context("no operator runs")?.get("/metrics").await
+    }
+
+    /// Where the operator that was started as the `n`-th writes its log.
+    pub fn log(&self, n: usize) -> PathBuf {
+        self.cluster.run_directory().join(format!("{}-{n}.log", self.namespace.name()))
+    }
+
+    /// How many operators were started.
+    pub fn started(&self) -> usize {
+        self.started
+    }
+
+    /// A client with all rights.
+    pub fn client(&self) -> Client {
+        self.cluster.client()
+    }
+
+    /// Objects of a kind in the namespace of the story.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client(), self.namespace.name())
+    }
+
+    /// Creates an object in the name of its owner.
+    pub async fn create<K>(&self, object: Value) -> Result<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
+    {
+        let parameters = PostParams { field_manager: Some(OWNER.to_owned()), ..PostParams::default() };
+        let object: K = serde_json::from_value(object)?;
+        Ok(self.api::<K>().create(&parameters, &object).await?)
+    }
+
+    /// Changes an object in the name of its owner, by a merge patch.
+    pub async fn change<K>(&self, name: &str, patch: Value) -> Result<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let parameters = PatchParams { field_manager: Some(OWNER.to_owned()), ..PatchParams::default() };
+        let changed = self.api::<K>().patch(name, &parameters, &Patch::Merge(patch)).await;
+        changed.with_context(|| format!("change {} {name}", K::kind(&())))
+    }
+
+    /// Applies an object in the name of its owner, server side, as `kubectl apply --server-side` does.
+    pub async fn apply(&self, object: Value) -> Result<()> {
+        let object: DynamicObject = serde_json::from_value(object)?;
+        let types = object.types.clone().context("an object without apiVersion and kind")?;
+        let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind));
+        let name = object.metadata.name.clone().context("an object without a name")?;
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client(), self.namespace.name(), &resource);
+        let applied = api.patch(&name, &PatchParams::apply(OWNER), &Patch::Apply(&object)).await;
+        applied.map(drop).with_context(|| format!("apply {} {name}", types.kind))
+    }
+
+    /// Leaves the operators running together with a cluster that outlives this program.
+    pub async fn leave(&mut self) -> Result<()> {
+        for operator in self.operators.drain(..) {
+            let id = operator.leave()?;
+            self.cluster.adopt("homeostat", id)?;
+        }
+        Ok(())
+    }
+
+    /// Ends what the story started.
+    pub async fn end(mut self) -> Result<()> {
+        self.check_operator()?;
+        for operator in self.operators.drain(..) {
+            operator.stop().await?;
+        }
+        self.namespace.delete().await
+    }
+}
