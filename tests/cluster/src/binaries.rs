@@ -1,4 +1,4 @@
-//! The programs of the control plane, kubectl and helm: built once per version from Go modules, into a cache outside
+//! The programs of the control plane and of real nodes, kubectl and helm: built once per version from Go modules, into a cache outside
 //! the checkout. Must not look for any of them on PATH: a test means the version that is pinned here.
 
 use std::fs::File;
@@ -26,6 +26,21 @@ const KUBERNETES: Module = Module {
 const HELM: Module =
     Module { name: "helm", linker_flags: "-s -w", programs: &["helm"], usual_time: "about 4 minutes on 2 cores" };
 
+const NODE: Module = Module {
+    name: "node",
+    // The same flags as the control plane: what both have in common is compiled once.
+    linker_flags: KUBERNETES.linker_flags,
+    programs: &["kubelet", "kube-proxy"],
+    usual_time: "about 2 minutes on 2 cores",
+};
+
+const CONTAINERD: Module = Module {
+    name: "containerd",
+    linker_flags: "-s -w -X github.com/containerd/containerd/v2/version.Version=2.2.3",
+    programs: &["containerd", "containerd-shim-runc-v2", "ctr", "bridge", "host-local", "loopback", "portmap"],
+    usual_time: "about 3 minutes on 2 cores",
+};
+
 /// A directory below the crate with go.mod and go.sum, whose `tool` directives name programs.
 struct Module {
     name: &'static str,
@@ -38,6 +53,16 @@ struct Module {
 /// etcd's program is called `server`.
 pub async fn kubernetes() -> Result<PathBuf> {
     KUBERNETES.build().await
+}
+
+/// Builds kubelet and kube-proxy unless the cache has them; gives their directory.
+pub async fn node() -> Result<PathBuf> {
+    NODE.build().await
+}
+
+/// Builds containerd, its shim, ctr and the network plugins unless the cache has them; gives their directory.
+pub async fn containerd() -> Result<PathBuf> {
+    CONTAINERD.build().await
 }
 
 /// Builds helm unless the cache has it; gives its directory.
@@ -198,14 +223,22 @@ async fn check_go(source: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::KUBERNETES;
+    use super::{CONTAINERD, KUBERNETES, NODE};
+
+    fn required<'a>(module: &'a str, path: &str) -> &'a str {
+        let version = module.lines().find_map(|line| line.trim().strip_prefix(path)?.strip_prefix(' '));
+        version.and_then(|version| version.split_whitespace().next()).expect("a version")
+    }
 
     #[test]
     fn the_programs_say_the_version_that_they_are() {
-        let module = include_str!("../kubernetes/go.mod");
-        let required =
-            module.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes ")).expect("a version");
-        let version = required.split_whitespace().next().expect("a version");
-        assert!(KUBERNETES.linker_flags.contains(&format!("gitVersion={version} ")), "go.mod has {version}");
+        for (module, of) in [(include_str!("../kubernetes/go.mod"), KUBERNETES), (include_str!("../node/go.mod"), NODE)]
+        {
+            let version = required(module, "k8s.io/kubernetes");
+            assert!(of.linker_flags.contains(&format!("gitVersion={version} ")), "{} has {version}", of.name);
+        }
+        let version = required(include_str!("../containerd/go.mod"), "github.com/containerd/containerd/v2");
+        let flag = format!("version.Version={}", version.trim_start_matches('v'));
+        assert!(CONTAINERD.linker_flags.ends_with(&flag), "{version}");
     }
 }

@@ -1,6 +1,7 @@
 //! One certificate authority per cluster, and what it signs: the API server's certificate and one client certificate
 //! per component, told apart by common name and organisation. Keys never leave the run directory.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -40,10 +41,11 @@ impl Authority {
         self.directory.join("ca.crt")
     }
 
-    /// A server certificate for loopback and for the API server's names inside the cluster.
-    pub(crate) fn server(&self, name: &str) -> Result<Identity> {
+    /// A server certificate for loopback, for the API server's names inside the cluster, and for these addresses.
+    pub(crate) fn server(&self, name: &str, addresses: &[Ipv4Addr]) -> Result<Identity> {
         let names = ["localhost", "127.0.0.1", "10.96.0.1", "kubernetes", "kubernetes.default.svc"];
-        let names: Vec<String> = names.map(String::from).into();
+        let mut names: Vec<String> = names.map(String::from).into();
+        names.extend(addresses.iter().map(Ipv4Addr::to_string));
         self.sign(name, name, &[], names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 

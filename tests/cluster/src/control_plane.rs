@@ -1,4 +1,5 @@
-//! etcd, API server, controller-manager, scheduler and kwok: their flags, and the order in which they start.
+//! etcd, API server, controller-manager, scheduler and kwok: their flags, and the order in which they start. With real
+//! nodes there is no kwok, and everything starts in their network namespace.
 //!
 //! Every step waits for what the next one needs, and says which process it waited for when that does not come.
 
@@ -11,7 +12,9 @@ use http::Request;
 use kube::Client;
 
 use crate::certificates::Authority;
-use crate::process::Processes;
+use crate::nodes::Probe;
+use crate::process::{Entry, Processes};
+use crate::real::{self, Real};
 use crate::wait::eventually;
 use crate::{Options, kubeconfig, nodes, run_directory};
 
@@ -26,18 +29,60 @@ pub(crate) struct ControlPlane {
     pub(crate) audit_log: PathBuf,
     pub(crate) authority: PathBuf,
     pub(crate) processes: Processes,
+    pub(crate) real: Option<Real>,
+}
+
+/// Where the processes run, and where the API server listens.
+struct Site {
+    entry: Entry,
+    etcd_port: u16,
+    server_port: u16,
+    listen: Ipv4Addr,
+    /// Where processes of the cluster, and pods, reach the API server.
+    inside: Ipv4Addr,
+    /// Where this program does.
+    outside: Ipv4Addr,
+}
+
+impl Site {
+    fn loopback() -> Result<Self> {
+        let (etcd_port, server_port) = free_ports()?;
+        let address = Ipv4Addr::LOCALHOST;
+        Ok(Self { entry: Entry::default(), etcd_port, server_port, listen: address, inside: address, outside: address })
+    }
+
+    /// In a namespace of its own every port is free.
+    fn within(real: &Real) -> Self {
+        Self {
+            entry: real.entry(),
+            etcd_port: 2379,
+            server_port: 6443,
+            listen: Ipv4Addr::UNSPECIFIED,
+            inside: real.advertised(),
+            outside: real.network().address(),
+        }
+    }
+
+    fn server(&self, address: Ipv4Addr) -> String {
+        format!("https://{address}:{}", self.server_port)
+    }
 }
 
 /// Starts all processes and waits until pods can run.
-pub(crate) async fn start(directory: &Path, programs: &Path, options: &Options) -> Result<ControlPlane> {
+pub(crate) async fn start(
+    directory: &Path,
+    programs: &Path,
+    options: &Options,
+    mut real: Option<Real>,
+) -> Result<ControlPlane> {
     let mut attempt = 1;
     loop {
         let mut processes = Processes::new(directory, options.outlive);
-        match start_once(directory, programs, options, &mut processes).await {
+        match start_once(directory, programs, options, real.as_mut(), &mut processes).await {
             Ok((kubeconfig, audit_log, authority)) => {
-                return Ok(ControlPlane { kubeconfig, audit_log, authority, processes });
+                return Ok(ControlPlane { kubeconfig, audit_log, authority, processes, real });
             }
-            Err(_) if processes.lost_a_port() && attempt < ATTEMPTS => attempt += 1,
+            Err(_) if real.is_none() && processes.lost_a_port() && attempt < ATTEMPTS => attempt += 1,
             Err(error) => {
                 return Err(error.context(format!("start the test cluster in {}", directory.display())));
             }
@@ -51,46 +96,56 @@ async fn start_once(
     directory: &Path,
     programs: &Path,
     options: &Options,
+    mut real: Option<&mut Real>,
     processes: &mut Processes,
 ) -> Result<(PathBuf, PathBuf, PathBuf)> {
     let keys = Authority::create(&directory.join("certificates"))?;
-    let (etcd_port, server_port) = free_ports()?;
-    let server = format!("https://127.0.0.1:{server_port}");
+    let site = real.as_deref().map_or_else(Site::loopback, |real| Ok(Site::within(real)))?;
     let kubeconfig = directory.join("kubeconfig");
     kubeconfig::with_certificate(
         &kubeconfig,
-        &server,
+        &site.server(site.outside),
         &keys.certificate(),
         &keys.client("admin", "admin", &["system:masters"])?,
     )?;
 
     let store = run_directory::create_store(directory)?;
-    processes.start("etcd", &programs.join("server"), etcd(&store, etcd_port))?;
+    processes.start("etcd", &site.entry, &programs.join("server"), etcd(&store, site.etcd_port))?;
     let audit_log = directory.join("audit.log");
-    let arguments = api_server(directory, &keys, etcd_port, server_port, &audit_log)?;
-    processes.start("kube-apiserver", &programs.join("kube-apiserver"), arguments)?;
+    let mut arguments = api_server(directory, &keys, &site, &audit_log)?;
+    if real.is_some() {
+        arguments.extend(api_server_with_kubelets(&keys)?);
+    }
+    processes.start("kube-apiserver", &site.entry, &programs.join("kube-apiserver"), arguments)?;
+    if let Some(real) = real.as_deref_mut() {
+        real.open(processes).await?;
+    }
     let client = crate::client(&kubeconfig).await?;
     await_ready(&client, processes).await?;
 
-    for (name, user, groups, arguments) in [
-        (
-            "kube-controller-manager",
-            "system:kube-controller-manager",
-            [].as_slice(),
-            controller_manager(&keys, options)?,
-        ),
-        ("kube-scheduler", "system:kube-scheduler", &[], scheduler()),
-        ("kwok", "kwok", &["system:masters"], kwok(directory)?),
-    ] {
+    let server = site.server(site.inside);
+    let start = |processes: &mut Processes, name: &str, user: &str, groups: &[&str], mut arguments: Vec<String>| {
         let identity = keys.client(name, user, groups)?;
         let path = directory.join(format!("{name}.kubeconfig"));
         kubeconfig::with_certificate(&path, &server, &keys.certificate(), &identity)?;
-        let mut arguments = arguments;
         arguments.push(format!("--kubeconfig={}", path.display()));
-        processes.start(name, &programs.join(name), arguments)?;
+        processes.start(name, &site.entry, &programs.join(name), arguments)
+    };
+    let arguments = controller_manager(&keys, options)?;
+    start(processes, "kube-controller-manager", "system:kube-controller-manager", &[], arguments)?;
+    start(processes, "kube-scheduler", "system:kube-scheduler", &[], scheduler())?;
+    match real {
+        Some(real) => {
+            real.join(&client, &keys, &server, processes).await?;
+            let probes: Vec<_> = real.names().into_iter().map(|name| Probe::real(real::PAUSE, name)).collect();
+            nodes::await_working(&client, probes.len(), &probes, &["kubelet-1", "kube-proxy"], processes).await?;
+        }
+        None => {
+            start(processes, "kwok", "kwok", &["system:masters"], kwok(directory)?)?;
+            nodes::create(&client, options.nodes).await?;
+            nodes::await_working(&client, options.nodes, &[Probe::fake()], &["kwok"], processes).await?;
+        }
     }
-    nodes::create(&client, options.nodes).await?;
-    nodes::await_working(&client, options.nodes, processes).await?;
     Ok((kubeconfig, audit_log, keys.certificate()))
 }
 
@@ -141,17 +196,18 @@ fn etcd(store: &Path, port: u16) -> Vec<String> {
     ]
 }
 
-fn api_server(directory: &Path, keys: &Authority, etcd_port: u16, port: u16, audit_log: &Path) -> Result<Vec<String>> {
-    let serving = keys.server("kube-apiserver")?;
+fn api_server(directory: &Path, keys: &Authority, site: &Site, audit_log: &Path) -> Result<Vec<String>> {
+    let serving = keys.server("kube-apiserver", &[site.inside, site.outside])?;
     let (private, public) = keys.token_keys()?;
     let policy = directory.join("audit-policy.yaml");
     std::fs::write(&policy, include_str!("../audit-policy.yaml"))?;
     Ok(vec![
-        format!("--etcd-servers=http://127.0.0.1:{etcd_port}"),
-        "--bind-address=127.0.0.1".into(),
-        "--advertise-address=127.0.0.1".into(),
-        format!("--secure-port={port}"),
-        "--endpoint-reconciler-type=none".into(),
+        format!("--etcd-servers=http://127.0.0.1:{}", site.etcd_port),
+        format!("--bind-address={}", site.listen),
+        format!("--advertise-address={}", site.inside),
+        format!("--secure-port={}", site.server_port),
+        // No pod could use an endpoint on loopback.
+        format!("--endpoint-reconciler-type={}", if site.inside.is_loopback() { "none" } else { "lease" }),
         "--service-cluster-ip-range=10.96.0.0/16".into(),
         format!("--cert-dir={}", directory.display()),
         format!("--tls-cert-file={}", serving.certificate.display()),
@@ -170,6 +226,16 @@ fn api_server(directory: &Path, keys: &Authority, etcd_port: u16, port: u16, aud
         "--audit-log-maxsize=0".into(),
         "--allow-privileged=true".into(),
         "--profiling=false".into(),
+    ])
+}
+
+/// For `kubectl logs`, `exec` and `port-forward`.
+fn api_server_with_kubelets(keys: &Authority) -> Result<Vec<String>> {
+    let identity = keys.client("kube-apiserver-kubelet-client", "kube-apiserver", &["system:masters"])?;
+    Ok(vec![
+        "--kubelet-preferred-address-types=InternalIP".into(),
+        format!("--kubelet-client-certificate={}", identity.certificate.display()),
+        format!("--kubelet-client-key={}", identity.key.display()),
     ])
 }
 

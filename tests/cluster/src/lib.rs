@@ -2,8 +2,25 @@
 //! nodes (kwok), all on loopback. Tests see the API behave as it does in production; containers are played by the
 //! stages in `stages/`, and an image tag says how (see `stages/README.md`).
 //!
+//! Or with real nodes ([`Options::real`]): kubelets, containerd and runc, so that containers, probes, mounts and traffic
+//! are what they are in production. Linux and root only, see [`why_no_real_nodes`]. Use them for what fake nodes cannot
+//! show; they take twice as long to start. In a test:
+//!
+//! ```no_run
+//! # async fn test() -> anyhow::Result<()> {
+//! if let Some(reason) = cluster::why_no_real_nodes() {
+//!     println!("skipped: {reason}");
+//!     return Ok(());
+//! }
+//! let cluster = cluster::Cluster::start(cluster::Options::real("my-test")).await?;
+//! cluster.load_image(&cluster::Image::busybox("homeostat.test/tools:1")?).await?;
+//! cluster.kubectl(&["create", "deployment", "web", "--image=homeostat.test/tools:1"]).await?;
+//! cluster.stop().await
+//! # }
+//! ```
+//!
 //! The rig knows nothing of the operator under test. It must not reach outside the machine, and must not leave
-//! processes behind: what a killed harness could not end, the next start ends.
+//! processes, namespaces, mounts or cgroups behind: what a killed harness could not end, the next start ends.
 
 #![warn(missing_docs)]
 
@@ -11,11 +28,13 @@ mod audit;
 pub mod binaries;
 mod certificates;
 mod control_plane;
+mod image;
 mod kubeconfig;
 mod namespace;
 mod nodes;
 mod process;
 mod proxy;
+mod real;
 mod run_directory;
 mod tools;
 mod wait;
@@ -32,13 +51,17 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 pub use audit::{AuditEvent, service_account};
+pub use image::Image;
 pub use namespace::Namespace;
 pub use nodes::PLAY;
 pub use process::ProcessId;
 pub use proxy::{Cut, Hold, ProxiedRequest, Proxy};
+pub use real::requirements::{REAL_NODES_VARIABLE, why_no_real_nodes};
 pub use wait::eventually;
 
+use control_plane::ControlPlane;
 use process::Processes;
+use real::{Real, remains};
 
 /// The environment variable that names the kubeconfig of a cluster to use instead of one of our own.
 pub const KUBECONFIG_VARIABLE: &str = "HOMEOSTAT_KUBECONFIG";
@@ -50,6 +73,8 @@ pub struct Options {
     pub name: String,
     /// Number of fake nodes; 3 by default, each in a zone of its own.
     pub nodes: usize,
+    /// Number of real nodes, 0 by default. A cluster has either these or fake ones.
+    pub real_nodes: usize,
     /// How long a node may be silent before it counts as lost; 40 s by default, because busy cores make shorter times
     /// evict falsely.
     pub node_monitor_grace: Duration,
@@ -60,7 +85,18 @@ pub struct Options {
 impl Options {
     /// For tests: the cluster ends with the program, and its directory is a temporary one.
     pub fn test(name: &str) -> Self {
-        Self { name: name.to_owned(), nodes: 3, node_monitor_grace: Duration::from_secs(40), outlive: false }
+        Self {
+            name: name.to_owned(),
+            nodes: 3,
+            real_nodes: 0,
+            node_monitor_grace: Duration::from_secs(40),
+            outlive: false,
+        }
+    }
+
+    /// For tests that need real containers: two real nodes. See [`why_no_real_nodes`] for where that works.
+    pub fn real(name: &str) -> Self {
+        Self { nodes: 0, real_nodes: 2, ..Self::test(name) }
     }
 
     /// For hands-on use: the cluster goes on when the program ends, and its directory is below the checkout.
@@ -83,6 +119,7 @@ struct Own {
     audit_log: PathBuf,
     authority: PathBuf,
     processes: Arc<Mutex<Processes>>,
+    real: Option<Arc<Real>>,
     outlive: bool,
 }
 
@@ -91,7 +128,9 @@ impl Drop for Own {
         if self.outlive {
             return;
         }
-        let ended = guard(&self.processes).kill().and_then(|()| run_directory::remove_store(&self.directory));
+        let ended = guard(&self.processes).kill();
+        let ended = ended.and_then(|()| remains::remove(&self.directory));
+        let ended = ended.and_then(|()| run_directory::remove_store(&self.directory));
         if let Err(error) = ended {
             eprintln!("cluster: {error:#}");
         }
@@ -103,6 +142,9 @@ impl Cluster {
     ///
     /// If the environment has [`KUBECONFIG_VARIABLE`], a test uses that cluster and no process is started.
     pub async fn start(options: Options) -> Result<Self> {
+        if options.nodes > 0 && options.real_nodes > 0 {
+            bail!("fake and real nodes do not mix: set `nodes` or `real_nodes` to 0");
+        }
         let directory = if options.outlive {
             run_directory::create_hands_on(&options.name)?
         } else {
@@ -117,7 +159,13 @@ impl Cluster {
             return Ok(Self { client, kubeconfig, directory, own: None });
         }
         let programs = binaries::kubernetes().await?;
-        let started = control_plane::start(&directory, &programs, &options).await?;
+        let started = match start(&directory, &programs, &options).await {
+            Ok(started) => started,
+            Err(error) => {
+                remains::remove(&directory)?;
+                return Err(error);
+            }
+        };
         let mut processes = started.processes;
         if options.outlive {
             processes.leave();
@@ -128,6 +176,7 @@ impl Cluster {
             audit_log: started.audit_log,
             authority: started.authority,
             processes: Arc::new(Mutex::new(processes)),
+            real: started.real.map(Arc::new),
             outlive: options.outlive,
         };
         Ok(Self { client, kubeconfig: started.kubeconfig, directory, own: Some(own) })
@@ -203,6 +252,49 @@ impl Cluster {
         kubeconfig::with_token(path, server, authority, &token, namespace)
     }
 
+    /// Makes an image known to all real nodes: there is no registry to pull from.
+    pub async fn load_image(&self, image: &Image) -> Result<()> {
+        self.real()?.1.load(image).await
+    }
+
+    /// Runs a program of this machine in the network of a cluster with real nodes, where pods and services have their
+    /// addresses.
+    pub async fn run_inside(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let (own, real) = self.real()?;
+        let mut command = real.entry().command(Path::new(program));
+        command.args(arguments).current_dir(&own.directory);
+        tools::finish(command.into(), &format!("{program} {}", arguments.join(" ")), None).await
+    }
+
+    /// The name of the network namespace, and of the cgroups, of a cluster with real nodes.
+    pub fn kernel_name(&self) -> Option<String> {
+        let real = self.own.as_ref()?.real.as_ref()?;
+        Some(real.network().name().to_owned())
+    }
+
+    /// Ends kubelet and containerd of real node n, counted from 1. Its containers go on, as on a node that is cut off;
+    /// it becomes NotReady when [`Options::node_monitor_grace`] has passed.
+    pub async fn stop_node(&self, number: usize) -> Result<()> {
+        let (own, real) = self.real()?;
+        let (real, processes) = (Arc::clone(real), Arc::clone(&own.processes));
+        tokio::task::spawn_blocking(move || real.stop_node(number, &mut guard(&processes))).await?
+    }
+
+    /// Starts kubelet and containerd of real node n again, after [`Cluster::stop_node`]. It becomes Ready a few seconds
+    /// later, and finds its containers again.
+    pub async fn start_node(&self, number: usize) -> Result<()> {
+        let (own, real) = self.real()?;
+        real.start_containerd(number, &mut guard(&own.processes))?;
+        real.await_containerd(number).await?;
+        real.start_kubelet(number, &mut guard(&own.processes))
+    }
+
+    fn real(&self) -> Result<(&Own, &Arc<Real>)> {
+        let own = self.own.as_ref();
+        let found = own.and_then(|own| Some((own, own.real.as_ref()?)));
+        found.context("this cluster has no real nodes: start it with Options::real")
+    }
+
     /// The address of the API server itself.
     pub async fn server(&self) -> Result<String> {
         Ok(config(&self.kubeconfig).await?.cluster_url.to_string())
@@ -251,9 +343,22 @@ impl Cluster {
             return Ok(());
         }
         let processes = Arc::clone(&own.processes);
-        tokio::task::spawn_blocking(move || guard(&processes).stop()).await??;
-        run_directory::remove_store(&self.directory)
+        let directory = self.directory.clone();
+        tokio::task::spawn_blocking(move || {
+            guard(&processes).stop()?;
+            remains::remove(&directory)?;
+            run_directory::remove_store(&directory)
+        })
+        .await?
     }
+}
+
+async fn start(directory: &Path, programs: &Path, options: &Options) -> Result<ControlPlane> {
+    let real = match options.real_nodes {
+        0 => None,
+        count => Some(Real::prepare(directory, count).await?),
+    };
+    control_plane::start(directory, programs, options, real).await
 }
 
 /// The kubeconfig of the hands-on cluster of this name, if all of its processes run.

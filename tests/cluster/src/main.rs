@@ -1,13 +1,16 @@
 //! The test cluster from the command line: `cluster build`, `cluster up`, `cluster down`, `cluster path <tool>`.
+//!
+//! `cluster up --real` starts one with real nodes (Linux, root). Its pods run images that were loaded: the busybox
+//! `homeostat.test/busybox:1` is, and `up` says how to load others.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
-use cluster::{Cluster, Options, binaries};
+use cluster::{Cluster, Image, Options, binaries};
 
 #[derive(Parser)]
-#[command(about = "A real Kubernetes control plane with fake nodes, on loopback")]
+#[command(about = "A real Kubernetes control plane, with fake nodes on loopback or with real nodes")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -16,15 +19,22 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Build the control plane, kubectl and helm into the cache, unless they are there
-    Build,
+    Build {
+        /// Also what real nodes need: kubelet, kube-proxy, containerd and network plugins
+        #[arg(long)]
+        real: bool,
+    },
     /// Start a cluster that goes on in the background
     Up {
         /// Names the cluster; several may run at once
         #[arg(long, default_value = "default", value_parser = parse_name)]
         name: String,
         /// Number of fake nodes
-        #[arg(long, default_value_t = 3)]
+        #[arg(long, default_value_t = 3, conflicts_with = "real")]
         nodes: usize,
+        /// Have real nodes, which run containers: two, or as many as given. Needs Linux and root
+        #[arg(long, num_args = 0..=1, default_missing_value = "2", value_name = "NODES")]
+        real: Option<usize>,
     },
     /// Stop it
     Down {
@@ -38,6 +48,9 @@ enum Command {
         tool: Tool,
     },
 }
+
+/// The image that a hands-on cluster with real nodes has.
+const BUSYBOX: &str = "homeostat.test/busybox:1";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Tool {
@@ -59,11 +72,18 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Build => {
+        Command::Build { real } => {
             println!("{}", binaries::kubernetes().await?.display());
             println!("{}", binaries::helm().await?.display());
+            if real {
+                println!("{}", binaries::node().await?.display());
+                println!("{}", binaries::containerd().await?.display());
+            }
         }
-        Command::Up { name, nodes } => up(&name, nodes).await?,
+        Command::Up { name, nodes, real } => {
+            let (nodes, real_nodes) = real.map_or((nodes, 0), |real| (0, real));
+            up(Options { nodes, real_nodes, ..Options::hands_on(&name) }).await?;
+        }
         Command::Down { name } => match cluster::down(&name)? {
             0 => println!("cluster {name}: nothing ran"),
             count => println!("cluster {name}: {count} processes stopped"),
@@ -76,15 +96,21 @@ async fn run(command: Command) -> Result<()> {
     Ok(())
 }
 
-async fn up(name: &str, nodes: usize) -> Result<()> {
-    let kubeconfig = match cluster::running(name) {
+async fn up(options: Options) -> Result<()> {
+    let name = options.name.clone();
+    let kubeconfig = match cluster::running(&name) {
         Some(kubeconfig) => {
             eprintln!("cluster {name} is already up");
             kubeconfig
         }
         None => {
-            let cluster = Cluster::start(Options { nodes, ..Options::hands_on(name) }).await?;
+            let cluster = Cluster::start(options).await?;
             eprintln!("cluster {name} is up, logs in {}", cluster.run_directory().display());
+            if let Some(namespace) = cluster.kernel_name() {
+                cluster.load_image(&Image::busybox(BUSYBOX)?).await?;
+                eprintln!("pods may use the image {BUSYBOX}; there is no registry");
+                eprintln!("pod and service addresses answer in its network: ip netns exec {namespace} curl …");
+            }
             cluster.kubeconfig().to_owned()
         }
     };

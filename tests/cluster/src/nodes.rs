@@ -1,4 +1,5 @@
-//! The fake nodes and the stages that play the part of their kubelets.
+//! The fake nodes and the stages that play the part of their kubelets; and the proof, for every kind of node, that pods
+//! run.
 
 use std::time::Duration;
 
@@ -76,10 +77,51 @@ pub(crate) async fn create(client: &Client, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the nodes are ready and a pod runs: that takes all processes there are.
-pub(crate) async fn await_working(client: &Client, count: usize, processes: &mut Processes) -> Result<()> {
+/// A pod that must run before the cluster counts as working.
+#[derive(Clone)]
+pub(crate) struct Probe {
+    image: &'static str,
+    node: Option<String>,
+}
+
+impl Probe {
+    /// A pod for any of the fake nodes.
+    pub(crate) fn fake() -> Self {
+        Self { image: "probe:1", node: None }
+    }
+
+    /// A pod for this very node, with an image that it has.
+    pub(crate) fn real(image: &'static str, node: String) -> Self {
+        Self { image, node: Some(node) }
+    }
+
+    fn pod(&self) -> Result<(String, Pod)> {
+        let name = self.node.as_ref().map_or(PROBE.to_owned(), |node| format!("{PROBE}-{node}"));
+        let selector = self.node.as_ref().map(|node| json!({"kubernetes.io/hostname": node}));
+        let pod = object(json!({
+            "metadata": {"name": name},
+            "spec": {
+                "nodeSelector": selector,
+                "automountServiceAccountToken": false,
+                "containers": [{"name": PROBE, "image": self.image}],
+            },
+        }))?;
+        Ok((name, pod))
+    }
+}
+
+/// Waits until this many nodes are ready and pods run: that takes all processes there are. `agents` are the ones that
+/// play the part of kubelets.
+pub(crate) async fn await_working(
+    client: &Client,
+    count: usize,
+    probes: &[Probe],
+    agents: &[&str],
+    processes: &mut Processes,
+) -> Result<()> {
     let nodes: Api<Node> = Api::all(client.clone());
-    watch_over(processes, WORKING, "ready nodes", &["kwok", "kube-controller-manager"], async || {
+    let concerned = [agents, &["kube-controller-manager"]].concat();
+    watch_over(processes, WORKING, "ready nodes", &concerned, async || {
         let ready = nodes.list(&ListParams::default()).await?.items.iter().filter(|node| is_ready(node)).count();
         if ready < count { bail!("{ready} of {count} nodes are ready and without taint") } else { Ok(()) }
     })
@@ -89,28 +131,35 @@ pub(crate) async fn await_working(client: &Client, count: usize, processes: &mut
     }
 
     let pods: Api<Pod> = Api::namespaced(client.clone(), "default");
-    let pod: Pod = object(json!({
-        "metadata": {"name": PROBE},
-        "spec": {"containers": [{"name": PROBE, "image": "probe:1"}]},
-    }))?;
-    watch_over(processes, WORKING, "the default ServiceAccount", &["kube-controller-manager"], async || {
-        pods.create(&PostParams::default(), &pod).await.map_err(anyhow::Error::from)
-    })
-    .await?;
-    watch_over(processes, WORKING, "a ready pod", &["kube-scheduler", "kwok"], async || {
-        let status = pods.get_status(PROBE).await?.status.unwrap_or_default();
-        match status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready") {
-            Some(condition) if condition.status == "True" => Ok(()),
-            _ => bail!("conditions {:?}", status.conditions),
-        }
-    })
-    .await?;
-    pods.delete(PROBE, &DeleteParams::default()).await.context("delete the probe pod")?;
-    watch_over(processes, WORKING, "the end of a deleted pod", &["kwok"], async || match pods.get_opt(PROBE).await? {
-        Some(pod) => bail!("it is still there: {:?}", pod.metadata.deletion_timestamp),
-        None => Ok(()),
-    })
-    .await
+    let probes: Vec<(String, Pod)> = probes.iter().map(Probe::pod).collect::<Result<_>>()?;
+    for (name, pod) in &probes {
+        watch_over(processes, WORKING, "the default ServiceAccount", &["kube-controller-manager"], async || {
+            pods.create(&PostParams::default(), pod).await.with_context(|| format!("create {name}"))
+        })
+        .await?;
+    }
+    let concerned = [agents, &["kube-scheduler"]].concat();
+    for (name, _) in &probes {
+        watch_over(processes, WORKING, "a ready pod", &concerned, async || {
+            let status = pods.get_status(name).await?.status.unwrap_or_default();
+            match status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready") {
+                Some(condition) if condition.status == "True" => Ok(()),
+                _ => bail!("{name}: {:?} {:?}", status.conditions, status.container_statuses),
+            }
+        })
+        .await?;
+    }
+    for (name, _) in &probes {
+        pods.delete(name, &DeleteParams::default()).await.context("delete the probe pod")?;
+    }
+    for (name, _) in &probes {
+        watch_over(processes, WORKING, "the end of a deleted pod", agents, async || match pods.get_opt(name).await? {
+            Some(pod) => bail!("it is still there: {:?}", pod.metadata.deletion_timestamp),
+            None => Ok(()),
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 fn is_ready(node: &Node) -> bool {

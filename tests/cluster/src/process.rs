@@ -2,6 +2,7 @@
 //!
 //! Every process is recorded with its start time, so that a process id that was used again is never signalled.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
@@ -16,6 +17,8 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long processes may take to end by themselves. Nothing of a test cluster is worth waiting for.
 const GRACE: Duration = Duration::from_secs(1);
 const AFTER_KILL: Duration = Duration::from_secs(10);
+/// How long the words of an [`Entry`] may take to start the program.
+const ENTERED: Duration = Duration::from_secs(10);
 const RECORD: &str = "processes";
 
 /// A process id that cannot be mistaken: ids are used again, start times are not.
@@ -30,12 +33,25 @@ pub struct ProcessId {
 impl ProcessId {
     /// The process with this id, if there is one that still runs.
     pub fn running(pid: i32) -> Option<Self> {
+        Some(Self::with_parent(pid)?.0)
+    }
+
+    /// The processes that a process has started and that still run.
+    pub fn children(self) -> Vec<Self> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let found = ids.filter_map(Self::with_parent).filter(|(_, parent)| *parent == self.pid);
+        found.map(|(child, _)| child).collect()
+    }
+
+    fn with_parent(pid: i32) -> Option<(Self, i32)> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The command name may hold anything, brackets too: what counts comes after the last one.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?;
-        let start_time = fields.nth(18)?.parse().ok()?;
-        (state != "Z" && state != "X").then_some(Self { pid, start_time })
+        let parent = fields.next()?.parse().ok()?;
+        let start_time = fields.nth(17)?.parse().ok()?;
+        (state != "Z" && state != "X").then_some((Self { pid, start_time }, parent))
     }
 
     /// This very process.
@@ -49,6 +65,11 @@ impl ProcessId {
         Self::running(self.pid) == Some(self)
     }
 
+    /// Ends it at once.
+    pub(crate) fn kill(self) {
+        self.signal(Signal::KILL);
+    }
+
     fn signal(self, signal: Signal) {
         if self.is_running()
             && let Some(pid) = Pid::from_raw(self.pid)
@@ -59,9 +80,57 @@ impl ProcessId {
     }
 }
 
+/// Words before a program that start it somewhere else: in a network namespace, on a node. None: right here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entry {
+    words: Vec<OsString>,
+    forks: bool,
+}
+
+impl Entry {
+    /// Words whose process becomes the program.
+    pub(crate) fn new(words: &[&str]) -> Self {
+        Self { words: words.iter().map(OsString::from).collect(), forks: false }
+    }
+
+    /// Words whose process goes on as the parent of the program, and ends with it.
+    pub(crate) fn forking(words: &[&str]) -> Self {
+        Self { forks: true, ..Self::new(words) }
+    }
+
+    /// The same place, and further words there whose process goes on as the parent of the program.
+    pub(crate) fn forking_by(mut self, words: &[&str]) -> Self {
+        self.words.extend(words.iter().map(OsString::from));
+        self.forks = true;
+        self
+    }
+
+    /// This program, started there.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut words = self.words.iter();
+        match words.next() {
+            Some(first) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(program);
+                command
+            }
+            None => Command::new(program),
+        }
+    }
+
+    fn ending_with_parent(&self, wrapper: &Path) -> Self {
+        let mut words: Vec<OsString> = vec![wrapper.into()];
+        words.extend(["--pdeathsig", "KILL", "--"].map(OsString::from));
+        words.extend(self.words.iter().cloned());
+        Self { words, forks: self.forks }
+    }
+}
+
 struct Started {
-    name: &'static str,
+    name: String,
+    /// What we started: the program, or the process that entered a place for it.
     child: Child,
+    /// The program itself.
     id: ProcessId,
     log: PathBuf,
 }
@@ -80,17 +149,13 @@ impl Processes {
         Self { directory: directory.to_owned(), outlive, started: Vec::new(), left: false }
     }
 
-    /// Starts a program; its output goes to `<name>.log`.
-    pub(crate) fn start(&mut self, name: &'static str, program: &Path, arguments: Vec<String>) -> Result<()> {
+    /// Starts a program, here or elsewhere; its output goes to `<name>.log`.
+    pub(crate) fn start(&mut self, name: &str, entry: &Entry, program: &Path, arguments: Vec<String>) -> Result<()> {
         let log = self.directory.join(format!("{name}.log"));
         let output = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let mut command = match end_with_parent().filter(|_| !self.outlive) {
-            Some(wrapper) => {
-                let mut command = Command::new(wrapper);
-                command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-                command
-            }
-            None => Command::new(program),
+            Some(wrapper) => entry.ending_with_parent(wrapper).command(program),
+            None => entry.command(program),
         };
         command
             .args(arguments)
@@ -101,18 +166,24 @@ impl Processes {
             .stderr(output)
             // Ctrl-C is for the harness, which ends them in order.
             .process_group(0);
-        let child = spawn(command).with_context(|| format!("start {name} ({})", program.display()))?;
-        let pid = i32::try_from(child.id())?;
-        let Some(id) = ProcessId::running(pid) else {
+        let mut child = spawn(command).with_context(|| format!("start {name} ({})", program.display()))?;
+        let Some(id) = program_of(&mut child, entry)? else {
+            child.kill()?;
+            child.wait()?;
             bail!("{name} ended at once\n{}", last_lines(&log, 15));
         };
-        self.started.push(Started { name, child, id, log });
+        self.started.push(Started { name: name.to_owned(), child, id, log });
         record(&self.directory, name, id)
+    }
+
+    /// The process of this name, if it was started.
+    pub(crate) fn id(&self, name: &str) -> Option<ProcessId> {
+        self.started.iter().find(|process| process.name == name).map(|process| process.id)
     }
 
     /// The processes, by name.
     pub(crate) fn ids(&self) -> Vec<(String, ProcessId)> {
-        self.started.iter().map(|process| (process.name.to_owned(), process.id)).collect()
+        self.started.iter().map(|process| (process.name.clone(), process.id)).collect()
     }
 
     /// An error if one has ended: its name, its last words, its log.
@@ -142,7 +213,7 @@ impl Processes {
         for process in self.started.iter().rev() {
             process.id.signal(Signal::TERM);
         }
-        if !self.all_ended_within(GRACE)? {
+        if !all_ended_within(&mut self.started, GRACE)? {
             self.kill()?;
         }
         self.forget()
@@ -153,10 +224,25 @@ impl Processes {
         for process in self.started.iter().rev() {
             process.id.signal(Signal::KILL);
         }
-        if !self.all_ended_within(AFTER_KILL)? {
+        if !all_ended_within(&mut self.started, AFTER_KILL)? {
             bail!("processes do not end: {:?}", self.ids());
         }
         self.forget()
+    }
+
+    /// Ends one at once, and forgets it. Its log becomes `<name>.ended.log`: it may be started again.
+    pub(crate) fn end(&mut self, name: &str) -> Result<()> {
+        let Some(index) = self.started.iter().position(|process| process.name == name) else {
+            bail!("{name} does not run, or does not end with this program");
+        };
+        let ending = &mut self.started[index..=index];
+        ending[0].id.kill();
+        if !all_ended_within(ending, AFTER_KILL)? {
+            bail!("{name} does not end: {:?}", self.ids());
+        }
+        let log = self.started.remove(index).log;
+        std::fs::rename(&log, log.with_extension("ended.log")).with_context(|| format!("rename {}", log.display()))?;
+        strike(&self.directory, name)
     }
 
     /// Leaves them running, and on record, when this value goes.
@@ -169,23 +255,41 @@ impl Processes {
         self.started.clear();
         remove_record(&self.directory)
     }
-
-    fn all_ended_within(&mut self, deadline: Duration) -> Result<bool> {
-        for _ in 0..deadline.as_millis() / POLL.as_millis() {
-            let mut running = false;
-            for process in &mut self.started {
-                running |= process.child.try_wait()?.is_none();
-            }
-            if !running {
-                return Ok(true);
-            }
-            std::thread::sleep(POLL);
-        }
-        Ok(false)
-    }
 }
 
 const POLL: Duration = Duration::from_millis(20);
+
+fn all_ended_within(processes: &mut [Started], deadline: Duration) -> Result<bool> {
+    for _ in 0..deadline.as_millis() / POLL.as_millis() {
+        let mut running = false;
+        for process in processes.iter_mut() {
+            running |= process.child.try_wait()?.is_none();
+        }
+        if !running {
+            return Ok(true);
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(false)
+}
+
+/// The program itself: what was started, or with a forking entry its child. None if it has ended.
+fn program_of(child: &mut Child, entry: &Entry) -> Result<Option<ProcessId>> {
+    let Some(first) = ProcessId::running(i32::try_from(child.id())?) else { return Ok(None) };
+    if !entry.forks {
+        return Ok(Some(first));
+    }
+    for _ in 0..ENTERED.as_millis() / POLL.as_millis() {
+        if let Some(program) = first.children().first() {
+            return Ok(Some(*program));
+        }
+        if child.try_wait()?.is_some() {
+            return Ok(None);
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(None)
+}
 
 impl Drop for Processes {
     fn drop(&mut self) {
@@ -202,6 +306,18 @@ pub(crate) fn record(directory: &Path, name: &str, id: ProcessId) -> Result<()> 
     let record = directory.join(RECORD);
     let mut file = OpenOptions::new().create(true).append(true).open(&record)?;
     writeln!(file, "{name} {} {}", id.pid, id.start_time).with_context(|| format!("write {}", record.display()))
+}
+
+/// Takes a process off the record of a run directory.
+fn strike(directory: &Path, name: &str) -> Result<()> {
+    let mut lines = String::new();
+    for (other, id) in recorded(directory).into_iter().filter(|(other, _)| other != name) {
+        lines.push_str(&format!("{other} {} {}\n", id.pid, id.start_time));
+    }
+    let record = directory.join(RECORD);
+    let whole = record.with_extension("partial");
+    std::fs::write(&whole, lines).with_context(|| format!("write {}", whole.display()))?;
+    std::fs::rename(&whole, &record).with_context(|| format!("write {}", record.display()))
 }
 
 /// The processes that a run directory has on record, also those that have ended.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result};
 
 use crate::process::{self, ProcessId};
+use crate::real::remains;
 
 /// The link to the store's directory, which may lie in memory.
 const STORE: &str = "etcd";
@@ -84,12 +85,13 @@ pub(crate) fn remove_store(directory: &Path) -> Result<()> {
     }
 }
 
-/// Ends the processes on record and removes the directory; gives how many processes still ran.
+/// Ends the processes on record, and removes what real nodes leave in the kernel and the directory; gives how many processes still ran.
 pub(crate) fn clear(directory: &Path) -> Result<usize> {
     if !directory.exists() {
         return Ok(0);
     }
     let ended = process::end_recorded(directory)?;
+    remains::remove(directory)?;
     remove_store(directory)?;
     remove(directory)?;
     Ok(ended)
