@@ -18,7 +18,8 @@ pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Er
     if task.step.object.uid.is_empty() {
         return create(hands, task, address).await;
     }
-    let Some(live) = hands.live(task, address).await? else {
+    let (live, stable) = tokio::join!(hands.live(task, address), content_of_state::read(hands, task));
+    let Some(live) = live? else {
         return Ok(Effect::without_object(Receipt::Gone));
     };
     let present = content::config_map(live.object());
@@ -34,7 +35,7 @@ pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Er
             "{address} is immutable, so its content cannot be put back; delete it, and it is created again as recorded"
         )));
     }
-    let stable = content_of_state::read(hands, task).await?;
+    let stable = stable?;
     let mut edit = Edit::of(&live);
     for part in content::CONFIG_MAP_PARTS {
         match stable.get(part) {

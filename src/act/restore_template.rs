@@ -8,7 +8,9 @@ use crate::plan::content;
 
 pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Error> {
     let address = task.address(&[Kind::Deployment])?;
-    let Some(live) = hands.live(task, address).await? else {
+    // Side by side: a workload that is down waits for both.
+    let (live, stable) = tokio::join!(hands.live(task, address), content_of_state::read(hands, task));
+    let Some(live) = live? else {
         return Ok(Effect::without_object(Receipt::Gone));
     };
     let ours = live.annotation(FROZEN_BY) == Some(task.recovery);
@@ -26,8 +28,7 @@ pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Er
             let why = "its template or strategy was changed meanwhile".to_owned();
             return hands.apply(address, live, Change::Moved(why)).await;
         }
-        let stable = content_of_state::read(hands, task).await?;
-        restore(&mut edit, &live, &present, &stable);
+        restore(&mut edit, &live, &present, &stable?);
     }
     if ours {
         release_freeze::release(&mut edit, &live);

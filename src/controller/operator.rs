@@ -19,9 +19,9 @@ use crate::leader::Permit;
 use crate::metrics::{Metrics, Verdict};
 use crate::observe::{Kind, Observer, PolicyKey};
 use crate::plan::facts::{Ceiling, Facts};
-use crate::plan::journal::{self, Record, Turn};
+use crate::plan::journal::{Record, Turn};
 use crate::plan::soak::Earned;
-use crate::plan::{self, Memory, Plan, closure, notice};
+use crate::plan::{self, Memory, Plan, closure, notice, receipt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 /// The shortest pause before a step that the plan asked for: the two clocks may differ by their rounding.
@@ -152,7 +152,7 @@ impl Operator {
             let performed = self.hands.perform(&key.namespace, &name, &journal.stable_state, &step).await;
             let result = performed.as_ref().map_or_else(Error::category, |_| "ok");
             self.announcer.performed(key, &name, &step, result);
-            let receipt = match performed {
+            let came_of_it = match performed {
                 Ok(effect) => {
                     effect.object.iter().for_each(|object| drop(self.observer.stores().absorb_answer(object)));
                     effect.receipt
@@ -163,13 +163,13 @@ impl Operator {
                     break;
                 }
             };
-            journal::receive(&mut journal, *index, &receipt, clock::now());
+            receipt::receive(&mut journal, *index, &came_of_it, clock::now());
             // What was planned after a step that failed for good, or met somebody else's change, is decided anew.
             if journal.phase != before.phase {
                 break;
             }
         }
-        journal::settle(&mut journal, clock::now());
+        receipt::settle(&mut journal, clock::now());
         if fresh || journal != before {
             let written = self.hands.write_journal(&key.namespace, &name, &version, &journal).await;
             self.absorb("Journal", written)?;

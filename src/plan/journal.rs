@@ -8,31 +8,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::assess::{self, Assessment, Symptom, Verdict};
 use super::decide::{self, Choice};
+use super::due::{next_removal, outstanding, planned_removal};
 use super::facts::{Facts, PolicyFacts, RecoveryFacts};
 use super::guard::{Case, Refusal};
 use super::memory::{Memory, Since};
+use super::receipt::settle;
 use super::{letting_go, states, steps, triage, verify};
 use crate::api::policy::Failback;
-use crate::api::recovery::{
-    ApprovalDecision, Journal, ObjectRef, Phase, Remediation, Remedy, Step, StepState, Suspect,
-};
+use crate::api::recovery::{ApprovalDecision, Journal, ObjectRef, Phase, Remediation, Remedy, StepState, Suspect};
 use crate::api::recovery::{SymptomRecord, Timeline};
 use crate::api::{Mode, Outcome, Reason};
-
-/// What `act` found out about a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Receipt {
-    /// The API server acknowledged the effect.
-    Done,
-    /// The effect was there already; nothing was written.
-    AlreadyDone,
-    /// What is there is not what the step expected: somebody else moved. Nothing was written.
-    Moved(String),
-    /// The object is gone, or another object has its name. Nothing was written.
-    Gone,
-    /// The API server refused the write for good.
-    Refused(String),
-}
 
 /// What one step of the loop means for one Recovery.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -164,108 +149,6 @@ pub(super) fn with_sweep(view: &View, turn: Turn) -> Turn {
         Some(swept) => Turn { until: turn.until.into_iter().chain(swept.until).min(), ..turn },
         None => turn,
     }
-}
-
-/// Enters what `act` found out about step `index`.
-pub fn receive(journal: &mut Journal, index: usize, receipt: &Receipt, now: Timestamp) {
-    let Some(step) = journal.steps.get_mut(index) else { return };
-    let remediation = step.remediation;
-    let object = step.object.clone();
-    match receipt {
-        Receipt::Done | Receipt::AlreadyDone => {
-            step.state = StepState::Done;
-            step.acknowledged = Some(MicroTime(now));
-            if journal.phase == Phase::Acting {
-                journal.timeline.contained.get_or_insert(MicroTime(now));
-            }
-        }
-        Receipt::Gone => step.state = StepState::Skipped,
-        Receipt::Moved(why) => {
-            step.state = StepState::Skipped;
-            // A pod that changed hands, or fields that nobody can take back, do not end the incident.
-            let essential = matches!(
-                remediation,
-                Remediation::RestoreTemplate | Remediation::RestoreConfigMap | Remediation::SwitchService
-            );
-            if essential && journal.phase == Phase::Acting {
-                // What we hold is planned anew by letting go; the rest of this plan must not follow.
-                skip_planned(journal);
-                journal.phase = Phase::Releasing;
-                journal.outcome = Some(Outcome::Superseded);
-                journal.reason = Reason::Superseded;
-                journal.message = cut(&format!("somebody else changed {object}: {why}; we let go"));
-            }
-        }
-        Receipt::Refused(why) => refused(journal, index, why, now),
-    }
-    if remediation == Remediation::QuarantinePod {
-        skip_removals_of_free_pods(journal);
-    }
-}
-
-fn refused(journal: &mut Journal, index: usize, why: &str, now: Timestamp) {
-    journal.timeline.refused = Some(MicroTime(now));
-    let Some(step) = journal.steps.get_mut(index) else { return };
-    step.state = StepState::Skipped;
-    let message = format!("the API server refused to change {}: {why}", step.object);
-    match journal.phase {
-        // A release that is refused now would be refused for ever: it is said, and left to a person.
-        Phase::Releasing | Phase::Closed => {
-            journal.message = cut(&format!("{message} (undo our change by hand); {}", journal.message));
-        }
-        _ if step.remediation == Remediation::DeletePod => journal.message = cut(&message),
-        _ => {
-            let kept: Vec<bool> = journal.steps.iter().map(|step| planned_removal(journal, step)).collect();
-            for (step, kept) in journal.steps.iter_mut().zip(kept) {
-                if step.state == StepState::Planned && !kept {
-                    step.state = StepState::Skipped;
-                }
-            }
-            journal.phase = Phase::Holding;
-            journal.outcome = Some(Outcome::Held);
-            journal.reason = Reason::WriteRefused;
-            journal.message = cut(&message);
-        }
-    }
-}
-
-fn skip_planned(journal: &mut Journal) {
-    for step in journal.steps.iter_mut().filter(|step| step.state == StepState::Planned) {
-        step.state = StepState::Skipped;
-    }
-}
-
-/// A pod that did not get into quarantine is not ours to delete.
-fn skip_removals_of_free_pods(journal: &mut Journal) {
-    let free: Vec<ObjectRef> = journal
-        .steps
-        .iter()
-        .filter(|step| step.remediation == Remediation::QuarantinePod && step.state == StepState::Skipped)
-        .map(|step| step.object.clone())
-        .collect();
-    let removals = journal.steps.iter_mut().filter(|step| step.remediation == Remediation::DeletePod);
-    for step in removals.filter(|step| step.state == StepState::Planned && free.contains(&step.object)) {
-        step.state = StepState::Skipped;
-    }
-}
-
-/// Moves on when nothing of the plan is outstanding.
-pub fn settle(journal: &mut Journal, now: Timestamp) {
-    if journal.phase != Phase::Acting || !outstanding(journal, now).is_empty() {
-        return;
-    }
-    let done = |remediation| journal.steps.iter().any(|s| s.remediation == remediation && s.state == StepState::Done);
-    if journal.decision.remedy == Remedy::Freeze {
-        journal.phase = Phase::Holding;
-        journal.outcome = Some(Outcome::Held);
-        journal.reason = Reason::RolloutFrozen;
-        return;
-    }
-    journal.timeline.acted = Some(MicroTime(now));
-    (journal.phase, journal.reason) = match done(Remediation::SwitchService) && !done(Remediation::ReturnService) {
-        true => (Phase::OnStandby, Reason::OnStandby),
-        false => (Phase::Verifying, Reason::Verifying),
-    };
 }
 
 /// The policy, if it exists, is alone, and nothing is suspended.
@@ -474,39 +357,6 @@ fn close_recovered(view: &View, journal: &mut Journal, from: Timestamp) -> Optio
     journal.timeline.verified = Some(MicroTime(now));
     journal.timeline.closed = Some(MicroTime(now));
     None
-}
-
-/// Steps that may be carried out now. A pod in quarantine is deleted when its inspection ends, whatever the phase.
-fn outstanding(journal: &Journal, now: Timestamp) -> Vec<usize> {
-    let due = |step: &Step| match (journal.phase, step.remediation) {
-        (Phase::Releasing, _) => step.state == StepState::Planned,
-        (_, Remediation::DeletePod) => {
-            planned_removal(journal, step) && inspected(step).is_some_and(|until| until <= now)
-        }
-        (Phase::Acting, _) => step.state == StepState::Planned,
-        _ => false,
-    };
-    (0..).zip(&journal.steps).filter(|(_, step)| due(step)).map(|(index, _)| index).collect()
-}
-
-/// The removal of a pod that is in quarantine by this incident.
-fn planned_removal(journal: &Journal, step: &Step) -> bool {
-    let quarantined = |other: &Step| {
-        other.remediation == Remediation::QuarantinePod && other.state == StepState::Done && other.object == step.object
-    };
-    step.remediation == Remediation::DeletePod
-        && step.state == StepState::Planned
-        && journal.steps.iter().any(quarantined)
-}
-
-/// The end of the inspection of the pod that the step removes.
-fn inspected(step: &Step) -> Option<Timestamp> {
-    step.to.parse().ok()
-}
-
-fn next_removal(journal: &Journal, now: Timestamp) -> Option<Timestamp> {
-    let planned = journal.steps.iter().filter(|step| planned_removal(journal, step));
-    planned.filter_map(inspected).filter(|until| *until > now).min()
 }
 
 /// Deterministic, so that two replicas that decide at once collide instead of acting twice.
