@@ -74,10 +74,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let runtime = Runtime::new()?;
     let cluster = runtime.block_on(async {
         let cluster = Cluster::start(Options::test("e2e")).await?;
-        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
-        cluster.kubectl(&["apply", "--server-side", "-f", crds]).await?;
-        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", crds];
-        cluster.kubectl(&wait).await?;
+        story::install_kinds(&cluster).await?;
         anyhow::Ok(Arc::new(cluster))
     })?;
     let trials = stories::all().into_iter().map(|tale| trial(tale, &cluster, runtime.handle())).collect();

@@ -83,7 +83,12 @@ impl Proxy {
 
     /// Like [`Proxy::hold_before_write`], for the next write whose path ends like this.
     pub fn hold_before_write_to(&self, path_end: &str) -> Hold {
-        self.shared.journal.hold_path(path_end)
+        self.shared.journal.hold_path(path_end, Point::Before)
+    }
+
+    /// Like [`Proxy::hold_after_write`], for the next write whose path ends like this.
+    pub fn hold_after_write_to(&self, path_end: &str) -> Hold {
+        self.shared.journal.hold_path(path_end, Point::After)
     }
 
     /// Lets the write that is held before the API server go on.

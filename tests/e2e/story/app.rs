@@ -84,7 +84,8 @@ pub fn policy(spec: Value) -> Value {
     policy
 }
 
-fn merge(value: &mut Value, patch: Value) {
+/// Merges `patch` into `value`, objects key by key.
+pub fn merge(value: &mut Value, patch: Value) {
     match (value, patch) {
         (Value::Object(map), Value::Object(patch)) => {
             for (key, inner) in patch {

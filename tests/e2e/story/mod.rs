@@ -4,15 +4,17 @@
 #![allow(dead_code, reason = "the tests, the demo and the benchmark each use a part of it")]
 
 pub mod app;
+pub mod image;
 pub mod operator;
 mod seen;
+pub mod shop;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use cluster::{Cluster, Namespace, Proxy};
+use cluster::{Cluster, Namespace, Proxy, eventually};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{GroupVersionKind, NamespaceResourceScope};
 use kube::discovery::ApiResource;
@@ -23,12 +25,23 @@ use serde_json::Value;
 
 use operator::Operator;
 #[allow(unused_imports, reason = "the demo does not look at writes")]
-pub use seen::{Write, lines};
+pub use seen::{Write, is_ready, lines};
 
 /// Enough for anything that a story waits for on a busy machine; nothing ever sleeps for it.
 pub const SOON: Duration = Duration::from_secs(60);
 /// The field manager of the application's owner.
 pub const OWNER: &str = "pipeline";
+
+/// Installs our kinds, and waits until the API server answers for each.
+pub async fn install_kinds(cluster: &Cluster) -> Result<()> {
+    let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+    cluster.kubectl(&["apply", "--server-side", "-f", crds]).await?;
+    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", crds]).await?;
+    // Established is said before the storage of a kind answers.
+    eventually("our kinds to be served", SOON, async || cluster.kubectl(&["get", "rp,sst,rec", "-A"]).await)
+        .await
+        .map(drop)
+}
 
 /// One story.
 pub struct Story {

@@ -174,8 +174,8 @@ impl Journal {
         self.wait(writes, String::new(), point)
     }
 
-    pub(super) fn hold_path(&self, path_end: &str) -> Hold {
-        self.wait(1, path_end.to_owned(), Point::Before)
+    pub(super) fn hold_path(&self, path_end: &str, point: Point) -> Hold {
+        self.wait(1, path_end.to_owned(), point)
     }
 
     fn wait(&self, writes: usize, path_end: String, point: Point) -> Hold {
