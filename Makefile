@@ -119,8 +119,33 @@ e2e: ## Only the full stories on a real control plane; STORY=… for some of the
 	$(call say,e2e)
 	$(CARGO) test --locked --test e2e -- $(STORY)
 
+.PHONY: incidents
+incidents: ## The incident suite; DIR=… for other files, ONLY=… for some, BASELINE=none|undo, JSON=file
+	$(call say,incidents)
+	@$(CARGO) build --locked --example patient
+	@DIR='$(DIR)' ONLY='$(ONLY)' BASELINE='$(BASELINE)' JSON='$(JSON)' $(CARGO) test -q --locked --test incidents
+
+.PHONY: incident-tables
+incident-tables: ## Write docs/incidents.md: the suite with Homeostat, with Kubernetes alone, and with rollout undo
+	$(call say,incident-tables)
+	@$(CARGO) build --locked --example patient
+	@{ sed '/^```/,$$d' docs/incidents.md; \
+	   for baseline in homeostat none undo; do \
+	     echo '```text'; \
+	     { BASELINE=$$baseline $(CARGO) test -q --locked --test incidents || true; } | sed '1{/^$$/d}'; \
+	     echo '```'; echo; \
+	   done; } > target/incidents.md
+	@mv target/incidents.md docs/incidents.md
+
+.PHONY: installed
+installed: ## Only the operator as pods on real nodes, installed by Helm
+	$(call say,installed)
+	$(CARGO) build --locked --example patient
+	$(CARGO) test --locked --test installed -- --nocapture
+
 .PHONY: test-all
-test-all: test demo ## test, and the demo
+test-all: test demo ## test, a longer simulation, and the demo
+	HOMEOSTAT_SIMULATIONS=1000 $(CARGO) test --locked --test scenarios simulation
 
 .PHONY: bench-latency
 bench-latency: ## Time from fault to first action, measured on a real control plane
@@ -129,12 +154,12 @@ bench-latency: ## Time from fault to first action, measured on a real control pl
 # --- Cluster ------------------------------------------------------------------------------------------------------
 
 .PHONY: cluster-build
-cluster-build: ## Build the test control plane into the cache (about ten minutes, once)
-	$(CLUSTER) build
+cluster-build: ## Build the test control plane and the real nodes into the cache (about fifteen minutes, once)
+	$(CLUSTER) build --real
 
 .PHONY: cluster-up
-cluster-up: ## Start a test cluster on this machine; NAME=… for several
-	$(CLUSTER) up --name $(NAME)
+cluster-up: ## Start a test cluster on this machine; NAME=… for several, REAL=1 for real nodes
+	$(CLUSTER) up --name $(NAME) $(if $(REAL),--real)
 
 .PHONY: cluster-down
 cluster-down: ## Stop it, and what was left running with it
@@ -142,7 +167,7 @@ cluster-down: ## Stop it, and what was left running with it
 
 .PHONY: demo
 demo: ## A bad release, and the way back; KEEP=1 leaves the cluster running
-	$(CARGO) build --locked --bin homeostat
+	$(CARGO) build --locked --bin homeostat --example patient
 	$(CARGO) run -q --locked -p homeostat --example demo
 
 # --- Image --------------------------------------------------------------------------------------------------------

@@ -44,9 +44,7 @@ async fn main() -> Result<()> {
 
 async fn measure(incidents: usize) -> Result<Figures> {
     let cluster = Arc::new(Cluster::start(Options { nodes: 10, ..Options::test("bench") }).await?);
-    let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
-    cluster.kubectl(&["apply", "--server-side", "-f", crds]).await?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", crds]).await?;
+    story::install_kinds(&cluster).await?;
     let mut story = Story::begin(Arc::clone(&cluster), "latency", Path::new(env!("CARGO_BIN_EXE_homeostat"))).await?;
     // No proxy between: it would be measured as well.
     story.connect_directly().await?;

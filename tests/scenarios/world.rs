@@ -17,7 +17,7 @@ use homeostat::api::{
 use homeostat::api::{Step, StepState};
 use homeostat::plan::facts::*;
 use homeostat::plan::soak::Earned;
-use homeostat::plan::{self, Facts, Memory, Plan, Receipt, Record, Turn, closure, content, journal};
+use homeostat::plan::{self, Facts, Memory, Plan, Receipt, Record, Turn, closure, content, receipt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -543,12 +543,12 @@ impl World {
             assert_eq!(step.state, StepState::Planned, "an effect without a recorded intent: {step:?}");
             let receipt = self.apply(&turn.recovery, &step);
             self.effects.push(Effect { step, receipt: receipt.clone() });
-            journal::receive(&mut journal, *index, &receipt, self.now);
+            receipt::receive(&mut journal, *index, &receipt, self.now);
             if journal.phase != before.phase {
                 break;
             }
         }
-        journal::settle(&mut journal, self.now);
+        receipt::settle(&mut journal, self.now);
         if !lose_receipts {
             self.write(&turn.recovery, journal);
         }

@@ -1,10 +1,13 @@
 //! `make demo`: a bad release and the way back, on a real control plane; then a quarantined pod, and a failover with
 //! its way home. Prints what happens as it happens, and what kubectl says about it. Exit code 0 only if verified.
 //!
-//! Pods run on fake nodes (kwok): what a pod does is chosen by its image tag, and where a fake kubelet cannot see a
-//! cause, the demo plays the pods' part and says so.
+//! On Linux as root the nodes are real: kubelets and containers, a small shop that falls ill for real reasons, and a
+//! client that counts its answers all the time. Elsewhere, or with HOMEOSTAT_REAL_NODES=0, they are fake (kwok): what a
+//! pod does is chosen by its image tag, and where a fake kubelet cannot see a cause, the demo plays the pods' part.
 
-#[path = "../tests/e2e/story/mod.rs"]
+mod application;
+
+#[path = "../../tests/e2e/story/mod.rs"]
 mod story;
 
 use std::io::Write as _;
@@ -13,15 +16,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use cluster::{Cluster, Options, eventually};
+use cluster::{Cluster, Options, eventually, why_no_real_nodes};
 use homeostat::api::recovery::Timeline;
 use homeostat::api::{Journal, Outcome, Phase, Reason, Recovery};
 use homeostat::clock;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, Service};
 use serde_json::json;
 
-use story::app::{self, SETTINGS, STANDBY, WEB};
+use application::Application;
+use story::app::{STANDBY, WEB};
 use story::{SOON, Story};
 
 #[tokio::main]
@@ -40,15 +43,19 @@ async fn main() -> ExitCode {
 }
 
 async fn run(keep: bool) -> Result<String> {
-    say("A real control plane, with three fake nodes; built once, then started in seconds");
-    let options = if keep { Options::hands_on("demo") } else { Options::test("demo") };
-    let cluster = Arc::new(Cluster::start(options).await?);
-    let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
-    cluster.kubectl(&["apply", "--server-side", "-f", crds]).await?;
-    cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", crds]).await?;
+    let fake = why_no_real_nodes();
+    match &fake {
+        None => say("A real control plane with two real nodes: kubelet, containerd, runc, kube-proxy"),
+        Some(reason) => say(&format!("A real control plane with three fake nodes ({reason})")),
+    }
+    wait("its programs, which are built once, and then start in seconds");
+    let kind = if fake.is_some() { Options::test("demo") } else { Options::real("demo") };
+    let cluster = Arc::new(Cluster::start(Options { outlive: keep, ..kind }).await?);
+    story::install_kinds(&cluster).await?;
 
     let mut story = Story::begin(Arc::clone(&cluster), "shop", &binary()?).await?;
-    let told = tell(&mut story).await;
+    let application = Application::on(fake.is_none());
+    let told = tell(&mut story, application).await;
     if keep {
         story.leave().await?;
         println!("\nThe cluster and the operator go on. To look around, and to end them:\n");
@@ -62,19 +69,18 @@ async fn run(keep: bool) -> Result<String> {
     told
 }
 
-async fn tell(story: &mut Story) -> Result<String> {
-    earn(story).await?;
-    let last_line = roll_back(story).await?;
-    quarantine(story).await?;
-    fail_over(story).await?;
+async fn tell(story: &mut Story, application: Application) -> Result<String> {
+    earn(story, application).await?;
+    let last_line = roll_back(story, application).await?;
+    quarantine(story, application).await?;
+    fail_over(story, application).await?;
     Ok(last_line)
 }
 
-async fn earn(story: &mut Story) -> Result<()> {
+async fn earn(story: &mut Story, application: Application) -> Result<()> {
     say("The operator starts, with the rights that the chart renders and no others");
     story.start_operator(&[]).await?;
     say("An application with its configuration, a standby, and a policy that looks after it");
-    story.deploy_standby("v1", 2).await?;
     let standby = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": STANDBY});
     let policy = json!({
         "stability": {"soak": "4s"},
@@ -86,24 +92,23 @@ async fn earn(story: &mut Story) -> Result<()> {
             "failover": {"standby": standby, "via": {"service": WEB}},
         },
     });
-    story.deploy("v1", 4, policy).await?;
+    application.deploy(story, policy).await?;
     wait("the application to hold its criteria for the soak of 4 s, and to earn its stable state");
     story.await_stable().await?;
     show(story, &["get", "rp,sst"]).await
 }
 
 /// The release changes image and configuration; both come back, the configuration first.
-async fn roll_back(story: &mut Story) -> Result<String> {
-    say("A bad release: an image that crashes, and a ConfigMap with a bad and an added key");
+async fn roll_back(story: &mut Story, application: Application) -> Result<String> {
+    say(application.bad_release());
+    let before = application.counts(story).await?;
     let released = clock::now();
-    story.change::<ConfigMap>(SETTINGS, json!({"data": {"TIMEOUT": "never", "DEBUG": "1"}})).await?;
-    story.change::<Deployment>(WEB, app::new_image("crash")).await?;
+    application.release_badly(story).await?;
     let recovery = follow(story, 0, |journal| journal.phase == Phase::Closed).await?;
     let journal = recovery.journal();
     ensure!(journal.outcome == Some(Outcome::Recovered), "{:?}: {}", journal.outcome, journal.message);
-    let data = story.api::<ConfigMap>().get(SETTINGS).await?.data.unwrap_or_default();
-    ensure!(!data.contains_key("DEBUG") && data.get("TIMEOUT").is_some_and(|t| t == "5s"), "ConfigMap: {data:?}");
-    ensure!(story.image().await? == app::image("v1"), "the image is {}", story.image().await?);
+    application.is_back(story).await?;
+    application.tell_counts(story, before).await?;
     show(story, &["get", "rp,rec"]).await?;
     let name = recovery.metadata.name.clone().unwrap_or_default();
     describe(story, &name).await?;
@@ -112,31 +117,34 @@ async fn roll_back(story: &mut Story) -> Result<String> {
     summary(&journal.timeline, released)
 }
 
-/// One pod of four crashes for a reason of its own.
-async fn quarantine(story: &mut Story) -> Result<()> {
-    say("One pod of four goes bad (played by the demo); nothing was released");
+/// One pod of four fails for a reason of its own.
+async fn quarantine(story: &mut Story, application: Application) -> Result<()> {
+    say("One pod of four goes bad by itself; nothing was released");
     let pod = story.pods(WEB).await?.into_iter().next().context("no pod")?;
-    let before = story.recoveries().await?.len();
-    story.play(&[pod], Some("crash")).await?;
+    let (before, counts) = (story.recoveries().await?.len(), application.counts(story).await?);
+    application.fail(story, &[pod], true).await?;
     newer(story, before).await?;
     let recovery = follow(story, 0, |journal| journal.phase == Phase::Closed).await?;
     ensure!(recovery.journal().decision.reason == Reason::PodIsolated, "{:?}", recovery.journal().decision);
     ensure!(recovery.journal().outcome == Some(Outcome::Recovered), "{}", recovery.journal().message);
-    show(story, &["get", "pods", "-l", "app!=web-standby", "-L", "app,homeostat.dev/quarantined-by"]).await
+    application.tell_counts(story, counts).await?;
+    show(story, &["get", "pods", "-l", "app notin (web-standby,client)", "-L", "app,homeostat.dev/quarantined-by"])
+        .await
 }
 
 /// Every pod is unready for a reason that is not here; the standby serves until that is over.
-async fn fail_over(story: &mut Story) -> Result<()> {
-    say("All pods go unready and nothing changed here (played by the demo): the standby takes over");
+async fn fail_over(story: &mut Story, application: Application) -> Result<()> {
+    say("All pods go unready and nothing changed here: the standby takes over");
     let pods: Vec<Pod> = story.pods(WEB).await?;
-    let before = story.recoveries().await?.len();
-    story.play(&pods, Some("not-ready")).await?;
+    let (before, counts) = (story.recoveries().await?.len(), application.counts(story).await?);
+    application.fail(story, &pods, true).await?;
     newer(story, before).await?;
     let away = follow(story, 0, |journal| journal.phase == Phase::OnStandby).await?;
     selects(story, STANDBY).await?;
     show(story, &["get", "service", WEB, "-o", "wide"]).await?;
+    application.tell_counts(story, counts).await?;
     say("The cause ends; traffic returns once home is verified");
-    story.play(&pods, None).await?;
+    application.fail(story, &pods, false).await?;
     let told = stages(away.journal()).len();
     let recovery = follow(story, told, |journal| journal.phase == Phase::Closed).await?;
     ensure!(recovery.journal().outcome == Some(Outcome::Recovered), "{}", recovery.journal().message);

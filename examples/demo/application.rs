@@ -1,0 +1,112 @@
+//! The application of the demo: the patient with its client on real nodes, or pods that are played on fake ones.
+
+use anyhow::{Result, ensure};
+use cluster::eventually;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use serde_json::{Value, json};
+
+use crate::story::app::{self, SETTINGS, STANDBY, WEB};
+use crate::story::shop::{self, Counts};
+use crate::story::{SOON, Story, image};
+
+/// How pods come to be ill.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Application {
+    /// They are.
+    Real,
+    /// They are marked, and a fake kubelet plays it.
+    Played,
+}
+
+impl Application {
+    pub fn on(real_nodes: bool) -> Self {
+        if real_nodes { Self::Real } else { Self::Played }
+    }
+
+    /// Four pods and a standby of two.
+    pub async fn deploy(self, story: &Story, policy: Value) -> Result<()> {
+        if self == Self::Played {
+            story.deploy_standby("v1", 2).await?;
+            return story.deploy("v1", 4, policy).await;
+        }
+        story.cluster.load_image(&image::patient()?).await?;
+        let mut standby = shop::deployment();
+        let labels = json!({"app": STANDBY});
+        app::merge(
+            &mut standby,
+            json!({"metadata": {"name": STANDBY}, "spec": {
+                "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}},
+            }}),
+        );
+        story.create::<Deployment>(standby).await?;
+        shop::open(story, policy, json!({"spec": {"replicas": 4}})).await
+    }
+
+    pub fn bad_release(self) -> &'static str {
+        match self {
+            Self::Real => "A bad release: a program that does not start, and a ConfigMap with a bad and an added key",
+            Self::Played => "A bad release: an image that crashes, and a ConfigMap with a bad and an added key",
+        }
+    }
+
+    pub async fn release_badly(self, story: &Story) -> Result<()> {
+        let (settings, release) = match self {
+            Self::Real => {
+                let mut release = shop::new_image("homeostat.test/patient:1");
+                release["spec"]["template"]["spec"]["containers"][0]["args"] =
+                    json!(["serve", "--configuration", "/no"]);
+                (json!({"mode": "crash-after-2s", "debug": "1"}), release)
+            }
+            Self::Played => (json!({"TIMEOUT": "never", "DEBUG": "1"}), app::new_image("crash")),
+        };
+        story.change::<ConfigMap>(SETTINGS, json!({"data": settings})).await?;
+        story.change::<Deployment>(WEB, release).await.map(drop)
+    }
+
+    /// Image, arguments and configuration are what they were, and nothing is left of what the release added.
+    pub async fn is_back(self, story: &Story) -> Result<()> {
+        let data = story.api::<ConfigMap>().get(SETTINGS).await?.data.unwrap_or_default();
+        let template = serde_json::to_value(story.web().await?)?;
+        let container = &template["spec"]["template"]["spec"]["containers"][0];
+        match self {
+            Self::Real => {
+                ensure!(data.len() == 1 && data.get("mode").is_some_and(|mode| mode == "ok"), "ConfigMap: {data:?}");
+                ensure!(container["args"] == json!(["serve"]), "arguments: {}", container["args"]);
+            }
+            Self::Played => {
+                ensure!(!data.contains_key("DEBUG") && data.get("TIMEOUT").is_some_and(|t| t == "5s"), "{data:?}");
+                ensure!(container["image"] == json!(app::image("v1")), "image: {}", container["image"]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes pods not ready, or well again.
+    pub async fn fail(self, story: &Story, pods: &[Pod], ill: bool) -> Result<()> {
+        if self == Self::Played {
+            println!("   (played by the demo: a fake kubelet has no program that could fail)");
+            return story.play(pods, ill.then_some("not-ready")).await;
+        }
+        for pod in pods {
+            shop::set_fault(story, pod, if ill { "not-ready" } else { "none" }).await?;
+        }
+        Ok(())
+    }
+
+    /// What the client counted so far, if there is one.
+    pub async fn counts(self, story: &Story) -> Result<Option<Counts>> {
+        match self {
+            Self::Real => eventually("the client's counts", SOON, async || shop::counts(story).await).await.map(Some),
+            Self::Played => Ok(None),
+        }
+    }
+
+    /// Says what the client saw since then.
+    pub async fn tell_counts(self, story: &Story, before: Option<Counts>) -> Result<()> {
+        if let (Some(before), Some(after)) = (before, self.counts(story).await?) {
+            println!("   the client saw {} meanwhile", after.since(&before));
+        }
+        Ok(())
+    }
+}

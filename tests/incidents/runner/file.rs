@@ -1,0 +1,373 @@
+//! One incident as a file: what is there, what goes wrong, and what a good operator would do. The format is described
+//! in tests/incidents/README.md. This module must not run anything.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use homeostat::api::recovery::Remedy;
+use homeostat::api::{self, Reason};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What a class of incidents is known by: identity, the right outcome, and how well it can be made.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Class {
+    pub id: String,
+    pub ideal: Ideal,
+    pub repro: String,
+}
+
+/// The right outcome of an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ideal {
+    Rollback,
+    Isolate,
+    Failover,
+    Hold,
+}
+
+impl Ideal {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rollback => "rollback",
+            Self::Isolate => "isolate",
+            Self::Failover => "failover",
+            Self::Hold => "hold",
+        }
+    }
+
+    /// The outcome that a remedy is counted as.
+    pub fn of(remedy: Remedy) -> Self {
+        match remedy {
+            Remedy::Rollback => Self::Rollback,
+            Remedy::IsolatePods | Remedy::Freeze => Self::Isolate,
+            Remedy::Failover => Self::Failover,
+            Remedy::Hold => Self::Hold,
+        }
+    }
+}
+
+/// One incident.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Incident {
+    /// Its name: that of the file.
+    #[serde(skip)]
+    pub name: String,
+    /// The class of incidents it belongs to; its ideal must be the file's. An incident of your own needs none.
+    #[serde(default)]
+    pub class: Option<String>,
+    /// One sentence for people.
+    pub title: String,
+    /// The right outcome.
+    pub ideal: Ideal,
+    /// On which nodes it is made: fake ones unless said otherwise.
+    #[serde(default)]
+    pub nodes: Nodes,
+    /// The symptom is played by marking pods, because a fake kubelet cannot bring it about.
+    #[serde(default)]
+    pub scripted: bool,
+    /// The ability that Homeostat lacks for it, as long as it does. Such a file may fail; a harmful write never may.
+    #[serde(default)]
+    pub missing: Option<String>,
+    /// What is there before, ending with a wait for the stable state.
+    pub given: Vec<Step>,
+    /// What goes wrong.
+    pub inject: Vec<Step>,
+    /// What must be true in the end.
+    pub expect: Expect,
+}
+
+/// On which nodes an incident is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Nodes {
+    /// Fake kubelets: what a pod does is chosen by its image tag, or played.
+    #[default]
+    Fake,
+    /// Real kubelets and containers.
+    Real,
+}
+
+/// What must be true in the end.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expect {
+    /// For how long the right outcome is waited for; where it is to hold, for how long it is watched.
+    #[serde(default = "within")]
+    pub within: api::Duration,
+    /// The reason that the newest Recovery must give, where that matters.
+    #[serde(default)]
+    pub reason: Option<Reason>,
+    /// Writes to workloads that are right, as in `patch deployments/web`; `*` at the end stands for any name. Every
+    /// other one is harmful.
+    #[serde(default)]
+    pub allowed: Vec<String>,
+    /// What is so in the end.
+    pub finally: Vec<Oracle>,
+}
+
+fn within() -> api::Duration {
+    api::Duration::seconds(60)
+}
+
+impl Expect {
+    pub fn deadline(&self) -> Duration {
+        self.within.get()
+    }
+}
+
+/// One thing that is done.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Step {
+    /// The usual application: Deployment `web` with Service, ConfigMap and policy.
+    Web(Web),
+    /// On real nodes: the patient as Deployment `web`, with Service, ConfigMap, policy and a client that asks it.
+    Shop(Shop),
+    /// A Deployment `web-standby` that can stand in, with an image tag.
+    Standby(String),
+    /// Applies an object, server side, as the application's owner.
+    Apply(Value),
+    /// Changes an object by a patch: lists of built-in kinds are merged by name, as kubectl does.
+    Patch(Patch),
+    /// Deletes an object.
+    Delete(Target),
+    /// Sets the number of replicas of a Deployment.
+    Scale(Scale),
+    /// Makes pods of an app fail, or heals them (`fault: heal`): played by the fake kubelet; on real nodes set by hand
+    /// in the patient.
+    Fault(Fault),
+    /// Makes a node unschedulable.
+    Cordon(String),
+    /// Makes a node schedulable again.
+    Uncordon(String),
+    /// Makes a node not ready, as a dead kubelet does.
+    StopNode(String),
+    /// Brings a node back.
+    StartNode(String),
+    /// Waits for a condition.
+    Wait(Wait),
+    /// Kills the operator, and starts it again.
+    KillOperator,
+    /// From here on: the operator's next write to a path with this end, as in `/deployments/web`, reaches the API
+    /// server, and its answer never comes back.
+    HoldAfterWrite(String),
+    /// Waits until a write is held, and kills the operator there; then starts it again.
+    KillHeld,
+    /// Cuts the operator off from the API server for so many seconds.
+    CutApi(u64),
+}
+
+/// The usual application.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Web {
+    pub replicas: u32,
+    #[serde(default = "first_tag")]
+    pub tag: String,
+    /// Changes to the usual policy's spec.
+    #[serde(default = "nothing")]
+    pub policy: Value,
+    /// Changes to the usual Deployment.
+    #[serde(default = "nothing")]
+    pub deployment: Value,
+}
+
+/// The patient and its client.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Shop {
+    /// Changes to the usual policy's spec.
+    #[serde(default = "nothing")]
+    pub policy: Value,
+    /// Changes to the patient's Deployment.
+    #[serde(default = "nothing")]
+    pub deployment: Value,
+}
+
+fn first_tag() -> String {
+    "v1".to_owned()
+}
+
+fn nothing() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// An object.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    #[serde(default = "core")]
+    pub api_version: String,
+    pub kind: String,
+    pub name: String,
+}
+
+fn core() -> String {
+    "v1".to_owned()
+}
+
+/// A change of an object.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Patch {
+    #[serde(default = "core")]
+    pub api_version: String,
+    pub kind: String,
+    pub name: String,
+    pub patch: Value,
+    /// The field manager that makes it; the owner unless said otherwise.
+    #[serde(default, rename = "as")]
+    pub manager: Option<String>,
+}
+
+/// A number of replicas.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scale {
+    pub name: String,
+    pub replicas: i32,
+}
+
+/// Pods that fail or heal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Fault {
+    pub app: String,
+    pub fault: Play,
+    /// How many pods; all if not said.
+    #[serde(default)]
+    pub pods: Option<usize>,
+}
+
+/// What a pod plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Play {
+    Crash,
+    NotReady,
+    Heal,
+}
+
+/// What is waited for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Wait {
+    /// A policy says that its target is in its stable state. Without an operator: its target's pods are ready.
+    Stable(String),
+    /// So many pods of an app are ready, and no others are there.
+    Ready(Ready),
+    /// At least one pod of an app is not ready.
+    Unready(String),
+    /// The newest Recovery gives this reason. Without an operator nothing is waited for.
+    Recovery(Reason),
+}
+
+/// So many ready pods, of an image tag if one is named.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ready {
+    pub app: String,
+    pub pods: usize,
+    #[serde(default)]
+    pub tag: Option<String>,
+}
+
+/// What is so in the end.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Oracle {
+    /// So many pods of an app are ready, and no others are there.
+    Serving(Ready),
+    /// An object has this value at a JSON pointer.
+    Object(Content),
+    /// An object does not exist.
+    Absent(Target),
+    /// The Service offers so many pods.
+    Offered(Offered),
+    /// The operator made a write to a workload exactly so often.
+    Written(Written),
+}
+
+/// A value in an object.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Content {
+    #[serde(default = "core")]
+    pub api_version: String,
+    pub kind: String,
+    pub name: String,
+    pub at: String,
+    /// The value; absent for "there is nothing".
+    #[serde(default)]
+    pub is: Option<Value>,
+}
+
+/// A write, as in `patch deployments/web`, and how often it was made.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Written {
+    pub write: String,
+    pub times: usize,
+}
+
+/// A Service and how many pods it offers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Offered {
+    pub service: String,
+    pub pods: usize,
+}
+
+/// Reads every `.yaml` file of a folder.
+pub fn read_folder(folder: &Path) -> Result<Vec<Incident>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
+    let paths: std::io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    paths.sort();
+    ensure!(!paths.is_empty(), "{} has no .yaml file", folder.display());
+    let classes = classes()?;
+    let read: Vec<Result<Incident>> = paths.iter().map(|path| read(path, &classes)).collect();
+    let errors: Vec<String> = read.iter().filter_map(|read| read.as_ref().err()).map(|e| format!("{e:#}")).collect();
+    ensure!(errors.is_empty(), "{} of {} files cannot be used:\n{}", errors.len(), read.len(), errors.join("\n"));
+    read.into_iter().collect()
+}
+
+/// Reads one file. Errors name the file and, where the text is at fault, line and column.
+pub fn read(path: &Path, classes: &[Class]) -> Result<Incident> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let mut incident: Incident =
+        serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+    incident.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    check(&incident, classes).with_context(|| path.display().to_string())?;
+    Ok(incident)
+}
+
+fn check(incident: &Incident, classes: &[Class]) -> Result<()> {
+    if let Some(id) = &incident.class {
+        let Some(class) = classes.iter().find(|class| class.id == *id) else {
+            bail!("class {id} is not known; see tests/incidents/classes.json, or leave it out");
+        };
+        ensure!(class.ideal == incident.ideal, "the ideal of class {id} is {}", class.ideal.as_str());
+        ensure!(class.repro != "C", "class {id} cannot be made here (repro C)");
+    }
+    let shops = incident.given.iter().filter(|step| matches!(step, Step::Shop(_))).count();
+    let webs = incident.given.iter().filter(|step| matches!(step, Step::Web(_) | Step::Standby(_))).count();
+    match incident.nodes {
+        Nodes::Fake => ensure!(shops == 0, "`shop` needs `nodes: real`"),
+        Nodes::Real => ensure!(webs == 0, "`web` and `standby` are images of fake nodes; use `shop`"),
+    }
+    ensure!(!incident.expect.finally.is_empty(), "expect.finally is empty: nothing would be checked");
+    let held = incident.ideal == Ideal::Hold && !incident.expect.allowed.is_empty();
+    ensure!(!held, "expect.allowed must be empty where the ideal is hold: any write would be harmful");
+    Ok(())
+}
+
+/// Every class of real incidents that the suite measures itself by.
+pub fn classes() -> Result<Vec<Class>> {
+    Ok(serde_json::from_str(include_str!("../classes.json"))?)
+}

@@ -1,0 +1,189 @@
+//! `make incidents`: every incident is one file that names the right outcome; see tests/incidents/README.md.
+//!
+//! Reads DIR (default: the project's own files), runs each in a namespace of its own, and prints a table. With
+//! BASELINE=none no operator runs; with BASELINE=undo a script does what a person does first: wait for the rollout,
+//! undo it, restart. The same files and the same oracle judge all three.
+
+mod baseline;
+mod file;
+mod oracle;
+mod steps;
+mod table;
+
+#[path = "../../e2e/story/mod.rs"]
+mod story;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use cluster::{Cluster, Options, eventually, why_no_real_nodes};
+use futures::StreamExt;
+use homeostat::api::Recovery;
+use homeostat::clock;
+
+use baseline::Baseline;
+use file::{Ideal, Incident, Nodes, Step};
+use story::{Story, image, shop};
+use table::{Row, Table};
+
+/// Files that run side by side; they mostly wait.
+const AT_ONCE: usize = 8;
+/// On real nodes every process of every pod is one more on these cores.
+const AT_ONCE_FOR_REAL: usize = 4;
+/// What a file may take beside its own deadline.
+const AROUND: Duration = Duration::from_secs(120);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether every file that must pass did, and nothing was harmful.
+async fn run() -> Result<bool> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/incidents");
+    let folder = variable("DIR").map_or_else(|| PathBuf::from(own), PathBuf::from);
+    let baseline = Baseline::of(variable("BASELINE").as_deref())?;
+    let mut incidents = file::read_folder(&folder)?;
+    if let Some(only) = variable("ONLY") {
+        incidents.retain(|incident| incident.name.contains(&only));
+        if incidents.is_empty() {
+            bail!("no file of {} has ONLY={only} in its name", folder.display());
+        }
+    }
+    eprintln!("incidents: {} files of {}, {}", incidents.len(), folder.display(), baseline.title());
+    let (real, fake): (Vec<_>, Vec<_>) = incidents.into_iter().partition(|incident| incident.nodes == Nodes::Real);
+    let mut rows = vec![];
+    if !fake.is_empty() {
+        rows.extend(tell_all(start(Options::test("incidents")).await?, fake, baseline, AT_ONCE).await?);
+    }
+    match why_no_real_nodes() {
+        _ if real.is_empty() => {}
+        Some(reason) => {
+            eprintln!("incidents: {} files need real nodes: {reason}", real.len());
+            rows.extend(real.iter().map(|incident| Row::skipped(incident, &reason)));
+        }
+        None => {
+            let cluster = start(Options::real("incidents-real")).await?;
+            cluster.load_image(&image::patient()?).await?;
+            cluster.load_image(&image::foreign()).await?;
+            rows.extend(tell_all(cluster, real, baseline, AT_ONCE_FOR_REAL).await?);
+        }
+    }
+    let table = Table::new(baseline, rows);
+    print!("{table}");
+    if let Some(path) = variable("JSON") {
+        std::fs::write(&path, serde_json::to_string_pretty(&table)?).with_context(|| format!("write {path}"))?;
+    }
+    Ok(table.good())
+}
+
+async fn start(options: Options) -> Result<Arc<Cluster>> {
+    let cluster = Cluster::start(options).await?;
+    story::install_kinds(&cluster).await?;
+    Ok(Arc::new(cluster))
+}
+
+/// All files of one cluster, those that touch what is everybody's last and alone.
+async fn tell_all(
+    cluster: Arc<Cluster>,
+    incidents: Vec<Incident>,
+    baseline: Baseline,
+    at_once: usize,
+) -> Result<Vec<Row>> {
+    let (alone, together): (Vec<_>, Vec<_>) = incidents.into_iter().partition(touches_the_cluster);
+    let mut rows: Vec<Row> = futures::stream::iter(together)
+        .map(|incident| tell(Arc::clone(&cluster), incident, baseline))
+        .buffer_unordered(at_once)
+        .collect()
+        .await;
+    for incident in alone {
+        rows.push(tell(Arc::clone(&cluster), incident, baseline).await);
+    }
+    cluster.stop().await?;
+    Ok(rows)
+}
+
+/// Nodes are everybody's: what touches them runs alone.
+fn touches_the_cluster(incident: &Incident) -> bool {
+    use file::Step::{Cordon, StartNode, StopNode, Uncordon};
+    let mut steps = incident.given.iter().chain(&incident.inject);
+    steps.any(|step| matches!(step, Cordon(_) | Uncordon(_) | StopNode(_) | StartNode(_)))
+}
+
+/// Runs one file. What goes wrong in the rig itself is a row of its own kind, and fails the run.
+async fn tell(cluster: Arc<Cluster>, incident: Incident, baseline: Baseline) -> Row {
+    let longest = incident.expect.deadline() + AROUND;
+    let told = tokio::time::timeout(longest, judge(cluster, &incident, baseline)).await;
+    let row = match told.context("the file does not come to an end").flatten() {
+        Ok(row) => row,
+        Err(error) => Row::broken(&incident, &format!("{error:#}")),
+    };
+    eprintln!("incidents: {:<40} {}", row.incident, row.verdict);
+    row
+}
+
+async fn judge(cluster: Arc<Cluster>, incident: &Incident, baseline: Baseline) -> Result<Row> {
+    let operated = baseline == Baseline::Homeostat;
+    let mut story = Story::begin(cluster, &incident.name, Path::new(env!("CARGO_BIN_EXE_homeostat"))).await?;
+    if operated {
+        story.start_operator(&[]).await?;
+    }
+    steps::take_all(&mut story, "given", &incident.given, operated).await?;
+    let counted = match shop(incident) {
+        true => Some(shop::counts(&story).await?),
+        false => None,
+    };
+    let injected = clock::now();
+    steps::take_all(&mut story, "inject", &incident.inject, operated).await?;
+    baseline.act(&story, incident).await?;
+    let last = watch(&story, incident, operated).await;
+    let writes = story.workload_writes().await?;
+    let recoveries: Vec<Recovery> = story.recoveries().await?;
+    let mut row = Row::judged(incident, baseline, injected, &recoveries, &writes, last.err());
+    if let Some(before) = counted {
+        row.bad_answers = Some(shop::counts(&story).await?.since(&before).bad);
+    }
+    story.end().await?;
+    Ok(row)
+}
+
+/// Whether a client counts the answers.
+fn shop(incident: &Incident) -> bool {
+    incident.given.iter().any(|step| matches!(step, Step::Shop(_)))
+}
+
+/// Waits until the right outcome is there. Where that is to hold, nothing may happen for as long as the file says.
+async fn watch(story: &Story, incident: &Incident, operated: bool) -> Result<()> {
+    let within = incident.expect.deadline();
+    if incident.ideal == Ideal::Hold {
+        // That nothing is done is no condition that could be awaited: it is watched for the time that the file gives.
+        tokio::time::sleep(within).await;
+        return match operated {
+            true => oracle::settled(story, incident).await,
+            false => oracle::hold(story, &incident.expect.finally).await,
+        };
+    }
+    // A claim to have recovered is judged when it is made: that it comes true later does not make it true.
+    let ended = eventually("the right outcome", within, async || {
+        if let Some(lie) = oracle::claim(story, incident).await? {
+            return Ok(Err(anyhow::anyhow!(lie)));
+        }
+        match operated {
+            true => oracle::settled(story, incident).await.map(Ok),
+            false => oracle::hold(story, &incident.expect.finally).await.map(Ok),
+        }
+    });
+    let ended: Result<Result<()>> = ended.await;
+    ended?
+}

@@ -1,0 +1,113 @@
+//! What came of an incident: judged by the API server, the audit log and the journal, in this order of weight.
+
+use anyhow::{Result, ensure};
+use homeostat::api::recovery::Remedy;
+use homeostat::api::{Journal, Outcome, Phase, Recovery};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::ListParams;
+use serde_json::Value;
+
+use crate::file::{Content, Expect, Ideal, Incident, Offered, Oracle};
+use crate::steps::{dynamic, serving};
+use crate::story::{Story, Write};
+
+/// An error unless everything is so.
+pub async fn hold(story: &Story, oracles: &[Oracle]) -> Result<()> {
+    for oracle in oracles {
+        match oracle {
+            Oracle::Serving(ready) => serving(story, ready).await?,
+            Oracle::Object(content) => has(story, content).await?,
+            Oracle::Absent(target) => {
+                let found = dynamic(story, &target.api_version, &target.kind).await?.get_opt(&target.name).await?;
+                ensure!(found.is_none(), "{} {} exists", target.kind, target.name);
+            }
+            Oracle::Offered(offered) => offers(story, offered).await?,
+            Oracle::Written(written) => {
+                let writes = story.workload_writes().await?;
+                let times = writes.iter().filter(|write| write.to_string() == written.write).count();
+                // Without an operator nothing is written, which is not what this asks.
+                ensure!(times == written.times || story.started() == 0, "{}: {times} times", written.write);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn has(story: &Story, content: &Content) -> Result<()> {
+    let object = dynamic(story, &content.api_version, &content.kind).await?.get(&content.name).await?;
+    let object = serde_json::to_value(object)?;
+    let found = object.pointer(&content.at);
+    let same = found.unwrap_or(&Value::Null) == content.is.as_ref().unwrap_or(&Value::Null);
+    ensure!(same, "{} {}: {} is {}", content.kind, content.name, content.at, found.unwrap_or(&Value::Null));
+    Ok(())
+}
+
+async fn offers(story: &Story, offered: &Offered) -> Result<()> {
+    let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={}", offered.service));
+    let slices = story.api::<EndpointSlice>().list(&of_service).await?;
+    let endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints.unwrap_or_default());
+    let ready =
+        endpoints.filter(|endpoint| endpoint.conditions.as_ref().and_then(|c| c.ready).unwrap_or(false)).count();
+    ensure!(ready == offered.pods, "Service {} offers {ready} pods", offered.service);
+    Ok(())
+}
+
+/// The outcome that the journals and the audit log show.
+pub fn outcome(recoveries: &[Recovery], writes: &[Write]) -> Ideal {
+    let acted = recoveries.iter().map(Recovery::journal).rfind(|journal| acted(journal));
+    match acted {
+        Some(journal) => Ideal::of(journal.decision.remedy),
+        None if writes.is_empty() => Ideal::Hold,
+        // Something was written that no journal explains.
+        None => Ideal::Rollback,
+    }
+}
+
+fn acted(journal: &Journal) -> bool {
+    let proven = journal.phase == Phase::Closed && journal.outcome == Some(Outcome::Recovered);
+    (proven || journal.phase == Phase::OnStandby) && journal.decision.remedy != Remedy::Hold && journal.attempt > 0
+}
+
+/// What was so when the operator said that it had recovered, if it was not what it should be.
+pub async fn claim(story: &Story, incident: &Incident) -> Result<Option<String>> {
+    let recoveries = story.recoveries().await?;
+    let claims = recoveries.last().is_some_and(|recovery| {
+        let journal = recovery.journal();
+        journal.phase == Phase::Closed && journal.outcome == Some(Outcome::Recovered)
+    });
+    let not_so = if claims { hold(story, &incident.expect.finally).await.err() } else { None };
+    Ok(not_so.map(|why| format!("it said that it had recovered, but {why:#}")))
+}
+
+/// Whether the operator has come to an end with it, so that nothing more is to be waited for.
+pub async fn settled(story: &Story, incident: &Incident) -> Result<()> {
+    let recoveries = story.recoveries().await?;
+    let journal = recoveries.last().map(Recovery::journal);
+    match incident.ideal {
+        Ideal::Hold => {}
+        // Away from home is where failover ends, as long as home is not healthy.
+        Ideal::Failover => {
+            let away = journal.is_some_and(|j| j.phase == Phase::OnStandby || j.phase == Phase::Closed);
+            ensure!(away, "the traffic was not moved");
+        }
+        Ideal::Rollback | Ideal::Isolate => {
+            ensure!(journal.is_some_and(|journal| journal.phase == Phase::Closed), "no Recovery is closed");
+        }
+    }
+    if let Some(reason) = incident.expect.reason {
+        let given = journal.map(|journal| journal.reason);
+        ensure!(given == Some(reason), "the reason is {given:?}");
+    }
+    hold(story, &incident.expect.finally).await
+}
+
+/// Writes to workloads that the file does not allow.
+pub fn harmful(expect: &Expect, writes: &[Write]) -> Vec<String> {
+    let allowed = |line: &String| {
+        expect.allowed.iter().any(|allowed| match allowed.strip_suffix('*') {
+            Some(start) => line.starts_with(start),
+            None => line == allowed,
+        })
+    };
+    writes.iter().map(ToString::to_string).filter(|line| !allowed(line)).collect()
+}
