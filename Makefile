@@ -123,7 +123,7 @@ e2e: ## Only the full stories on a real control plane; STORY=… for some of the
 incidents: ## The incident suite; DIR=… for other files, ONLY=… for some, BASELINE=none|undo, JSON=file
 	$(call say,incidents)
 	@$(CARGO) build --locked --example patient
-	@DIR='$(DIR)' ONLY='$(ONLY)' BASELINE='$(BASELINE)' JSON='$(JSON)' $(CARGO) test -q --locked --test incidents
+	@ALL=1 DIR='$(DIR)' ONLY='$(ONLY)' BASELINE='$(BASELINE)' JSON='$(JSON)' $(CARGO) test -q --locked --test incidents
 
 .PHONY: incident-tables
 incident-tables: ## Write docs/incidents.md: the suite with Homeostat, with Kubernetes alone, and with rollout undo
@@ -132,7 +132,7 @@ incident-tables: ## Write docs/incidents.md: the suite with Homeostat, with Kube
 	@{ sed '/^```/,$$d' docs/incidents.md; \
 	   for baseline in homeostat none undo; do \
 	     echo '```text'; \
-	     { BASELINE=$$baseline $(CARGO) test -q --locked --test incidents || true; } | sed '1{/^$$/d}'; \
+	     { ALL=1 BASELINE=$$baseline $(CARGO) test -q --locked --test incidents || true; } | sed '1{/^$$/d}'; \
 	     echo '```'; echo; \
 	   done; } > target/incidents.md
 	@mv target/incidents.md docs/incidents.md
@@ -144,7 +144,7 @@ installed: ## Only the operator as pods on real nodes, installed by Helm
 	$(CARGO) test --locked --test installed -- --nocapture
 
 .PHONY: test-all
-test-all: test demo ## test, a longer simulation, and the demo
+test-all: test incidents demo ## test, all incidents, a longer simulation, and the demo
 	HOMEOSTAT_SIMULATIONS=1000 $(CARGO) test --locked --test scenarios simulation
 
 .PHONY: bench-latency

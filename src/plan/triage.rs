@@ -2,7 +2,7 @@
 //!
 //! | in this order | suspect |
 //! |---|---|
-//! | nothing changed, no rollout, few bad pods among more good ones of the same revision | `Pod` |
+//! | nothing changed, no rollout, few bad pods that do run among more good ones of the same revision | `Pod` |
 //! | the live closure differs from the stable state, and the symptom began after | `Change` |
 //! | anything else | `Unknown` |
 
@@ -28,7 +28,9 @@ pub struct Triage {
 pub fn triage(facts: &Facts, assessment: &Assessment, symptom: &Symptom, reference: &StateFacts) -> Triage {
     let changed = differences(facts, reference);
     if changed.is_empty() {
-        return match few_among_good(facts, assessment) {
+        // What keeps one pod from being made keeps its successor from it as well: a registry, a quota, a missing right.
+        let of_the_pod = !matches!(symptom.reason, Reason::ImagePull | Reason::PodCreation);
+        return match few_among_good(facts, assessment).filter(|_| of_the_pod) {
             Some(message) => Triage { suspect: Suspect::Pod, reason: Reason::PodIsolated, message },
             None => {
                 let message = format!("nothing differs from StableState {}", reference.name);

@@ -142,3 +142,14 @@ fn scaled_to_zero_is_unknown_and_nothing_is_done() {
     assert!(world.facts.recoveries.is_empty());
     assert_eq!(world.condition("TargetHealthy").0, "True");
 }
+
+/// The registry is down: another pod in its place would fare no better.
+#[test]
+fn a_pod_whose_image_cannot_be_pulled_is_left_where_it_is() {
+    let mut world = World::stable(5);
+    let uid = world.facts.pods[1].uid.clone();
+    world.unpulled_pods.insert(uid);
+    world.run(60);
+    world.assert_holds(Reason::NoChangeToRevert);
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+}

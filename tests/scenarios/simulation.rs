@@ -9,7 +9,7 @@ use homeostat::api::{Mode, Remediation};
 use crate::world::{Behaviour, Crash, World};
 
 /// How many worlds, unless HOMEOSTAT_SIMULATIONS says otherwise (`make test-all` does).
-const RUNS: u64 = 120;
+const RUNS: u64 = 200;
 const STEPS: usize = 200;
 
 /// A xorshift generator: small, and the same everywhere.

@@ -79,6 +79,8 @@ pub struct World {
     pub behaviours: BTreeMap<String, Behaviour>,
     /// Single pods that are bad whatever they run, by uid.
     pub bad_pods: BTreeSet<String>,
+    /// Their nodes cannot get the image that the others have.
+    pub unpulled_pods: BTreeSet<String>,
     stalled_pods: BTreeSet<String>,
     /// Something outside that every pod of the target needs is gone.
     pub dependency_down: bool,
@@ -183,6 +185,7 @@ impl World {
             crash: None,
             behaviours: BTreeMap::new(),
             bad_pods: BTreeSet::new(),
+            unpulled_pods: BTreeSet::new(),
             stalled_pods: BTreeSet::new(),
             dependency_down: false,
             refused: BTreeSet::new(),
@@ -800,6 +803,9 @@ impl World {
     fn behaviour(&self, pod: &PodFacts, inside: &Inside) -> Behaviour {
         if self.bad_pods.contains(&pod.uid) {
             return Behaviour::CrashLoop;
+        }
+        if self.unpulled_pods.contains(&pod.uid) {
+            return Behaviour::ImagePull;
         }
         if self.dependency_down || self.stalled_pods.contains(&pod.uid) {
             return Behaviour::NeverReady;

@@ -78,6 +78,21 @@ pub struct Incident {
     pub inject: Vec<Step>,
     /// What must be true in the end.
     pub expect: Expect,
+    /// What ends a played symptom, for a cause that a fake kubelet cannot see.
+    #[serde(default)]
+    pub cure: Option<Cure>,
+    /// What is put back afterwards, whatever came of it: nodes and cluster-scoped objects, which all files share.
+    #[serde(default)]
+    pub after: Vec<Step>,
+}
+
+/// As soon as something is so, by whomsoever, the marks are taken from the pods of an app: a real container would read
+/// its configuration again at its next restart.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cure {
+    pub app: String,
+    pub when: Oracle,
 }
 
 /// On which nodes an incident is made.
@@ -131,7 +146,7 @@ pub enum Step {
     Standby(String),
     /// Applies an object, server side, as the application's owner.
     Apply(Value),
-    /// Changes an object by a patch: lists of built-in kinds are merged by name, as kubectl does.
+    /// Changes an object by a patch.
     Patch(Patch),
     /// Deletes an object.
     Delete(Target),
@@ -140,8 +155,12 @@ pub enum Step {
     /// Makes pods of an app fail, or heals them (`fault: heal`): played by the fake kubelet; on real nodes set by hand
     /// in the patient.
     Fault(Fault),
+    /// Puts labels on pods of an app.
+    Label(Label),
     /// Makes a node unschedulable.
     Cordon(String),
+    /// Evicts the pods of the file's namespace from a node, by the eviction API.
+    Drain(String),
     /// Makes a node schedulable again.
     Uncordon(String),
     /// Makes a node not ready, as a dead kubelet does.
@@ -219,6 +238,9 @@ pub struct Patch {
     pub kind: String,
     pub name: String,
     pub patch: Value,
+    /// Lists of containers, variables and the like are merged by name, as kubectl does; otherwise they are replaced.
+    #[serde(default)]
+    pub by_name: bool,
     /// The field manager that makes it; the owner unless said otherwise.
     #[serde(default, rename = "as")]
     pub manager: Option<String>,
@@ -241,15 +263,33 @@ pub struct Fault {
     /// How many pods; all if not said.
     #[serde(default)]
     pub pods: Option<usize>,
+    /// Only pods on this node.
+    #[serde(default)]
+    pub node: Option<String>,
 }
 
-/// What a pod plays.
+/// Labels for pods.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Label {
+    pub app: String,
+    pub pods: usize,
+    pub labels: Value,
+}
+
+/// What a pod plays, or what happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Play {
     Crash,
     NotReady,
     Heal,
+    /// Its image cannot be pulled, while the template stays as it is: a registry that is down.
+    Unpullable,
+    /// The kubelet evicts it for want of memory.
+    Evicted,
+    /// It is deleted.
+    Deleted,
 }
 
 /// What is waited for.
@@ -264,6 +304,8 @@ pub enum Wait {
     Unready(String),
     /// The newest Recovery gives this reason. Without an operator nothing is waited for.
     Recovery(Reason),
+    /// Something is so.
+    So(Oracle),
 }
 
 /// So many ready pods, of an image tag if one is named.

@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use serde_json::Value;
 
 use crate::file::{Content, Expect, Ideal, Incident, Offered, Oracle};
-use crate::steps::{dynamic, serving};
+use crate::steps::{dynamic, serving, with_names};
 use crate::story::{Story, Write};
 
 /// An error unless everything is so.
@@ -18,7 +18,8 @@ pub async fn hold(story: &Story, oracles: &[Oracle]) -> Result<()> {
             Oracle::Serving(ready) => serving(story, ready).await?,
             Oracle::Object(content) => has(story, content).await?,
             Oracle::Absent(target) => {
-                let found = dynamic(story, &target.api_version, &target.kind).await?.get_opt(&target.name).await?;
+                let name = with_names(story, &target.name)?;
+                let found = dynamic(story, &target.api_version, &target.kind).await?.get_opt(&name).await?;
                 ensure!(found.is_none(), "{} {} exists", target.kind, target.name);
             }
             Oracle::Offered(offered) => offers(story, offered).await?,
@@ -34,7 +35,8 @@ pub async fn hold(story: &Story, oracles: &[Oracle]) -> Result<()> {
 }
 
 async fn has(story: &Story, content: &Content) -> Result<()> {
-    let object = dynamic(story, &content.api_version, &content.kind).await?.get(&content.name).await?;
+    let name = with_names(story, &content.name)?;
+    let object = dynamic(story, &content.api_version, &content.kind).await?.get(&name).await?;
     let object = serde_json::to_value(object)?;
     let found = object.pointer(&content.at);
     let same = found.unwrap_or(&Value::Null) == content.is.as_ref().unwrap_or(&Value::Null);

@@ -1,5 +1,7 @@
 //! The steps of a file, carried out on the real API server in the name of the application's owner.
 
+use std::net::TcpListener;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -7,14 +9,18 @@ use cluster::{Cut, PLAY, eventually};
 use homeostat::api::RecoveryPolicy;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
-use kube::api::{Api, DeleteParams, DynamicObject, Patch as KubePatch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, EvictParams, ListParams, Patch as KubePatch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery;
 use serde_json::{Value, json};
 
-use crate::file::{Fault, Patch, Play, Ready, Step, Target, Wait, Web};
+use crate::file::{Cure, Fault, Label, Patch, Play, Ready, Step, Target, Wait, Web};
+use crate::oracle;
 use crate::story::app::{self, WEB};
 use crate::story::{OWNER, SOON, Story, is_ready, shop};
+
+/// How often it is looked whether the cause is gone.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Carries out one step after the other. `operated` tells whether an operator runs: a baseline has none.
 pub async fn take_all(story: &mut Story, what: &str, steps: &[Step], operated: bool) -> Result<()> {
@@ -36,7 +42,8 @@ pub async fn take_all(story: &mut Story, what: &str, steps: &[Step], operated: b
     Ok(())
 }
 
-async fn take(story: &mut Story, step: &Step, operated: bool) -> Result<()> {
+/// Carries out one step.
+pub async fn take(story: &mut Story, step: &Step, operated: bool) -> Result<()> {
     match step {
         Step::Web(web) => deploy(story, web).await,
         Step::Shop(shop) => shop::open(story, shop.policy.clone(), shop.deployment.clone()).await,
@@ -48,6 +55,8 @@ async fn take(story: &mut Story, step: &Step, operated: bool) -> Result<()> {
             story.change::<Deployment>(&scale.name, json!({"spec": {"replicas": scale.replicas}})).await.map(drop)
         }
         Step::Fault(fault) => play(story, fault).await,
+        Step::Label(label) => put_labels(story, label).await,
+        Step::Drain(node) => drain(story, node).await,
         Step::Cordon(node) => node_patch(story, node, json!({"spec": {"unschedulable": true}})).await,
         Step::Uncordon(node) => node_patch(story, node, json!({"spec": {"unschedulable": null}})).await,
         Step::StopNode(node) if story.cluster.kernel_name().is_some() => story.cluster.stop_node(number(node)?).await,
@@ -80,7 +89,7 @@ async fn deploy(story: &Story, web: &Web) -> Result<()> {
 }
 
 async fn apply(story: &Story, object: &Value) -> Result<()> {
-    let parsed: DynamicObject = serde_json::from_value(object.clone()).context("apply needs a whole object")?;
+    let parsed: DynamicObject = serde_json::from_value(filled(story, object)?).context("apply needs a whole object")?;
     let types = parsed.types.clone().context("apply needs apiVersion and kind")?;
     let name = parsed.metadata.name.clone().context("apply needs metadata.name")?;
     let api = dynamic(story, &types.api_version, &types.kind).await?;
@@ -92,17 +101,37 @@ async fn change(story: &Story, patch: &Patch) -> Result<()> {
     let api = dynamic(story, &patch.api_version, &patch.kind).await?;
     let manager = patch.manager.clone().unwrap_or_else(|| OWNER.to_owned());
     let parameters = PatchParams { field_manager: Some(manager), ..PatchParams::default() };
-    // As kubectl does: lists of built-in kinds are merged by name, those of other kinds are replaced.
-    let built_in = !patch.api_version.contains('.') || patch.api_version.contains(".k8s.io/");
-    let body = if built_in { KubePatch::Strategic(&patch.patch) } else { KubePatch::Merge(&patch.patch) };
-    let changed = api.patch(&patch.name, &parameters, &body).await;
+    let content = filled(story, &patch.patch)?;
+    let body = if patch.by_name { KubePatch::Strategic(content) } else { KubePatch::Merge(content) };
+    let changed = api.patch(&with_names(story, &patch.name)?, &parameters, &body).await;
     changed.map(drop).with_context(|| format!("patch {} {}", patch.kind, patch.name))
 }
 
 async fn delete(story: &Story, target: &Target) -> Result<()> {
     let api = dynamic(story, &target.api_version, &target.kind).await?;
-    let deleted = api.delete(&target.name, &DeleteParams::background()).await;
+    let deleted = api.delete(&with_names(story, &target.name)?, &DeleteParams::background()).await;
     deleted.map(drop).with_context(|| format!("delete {} {}", target.kind, target.name))
+}
+
+/// Puts in what a file cannot know: `${namespace}`, and `${silent}`, an address that takes connections and is silent.
+pub fn with_names(story: &Story, text: &str) -> Result<String> {
+    static SILENT: OnceLock<TcpListener> = OnceLock::new();
+    let text = text.replace("${namespace}", story.namespace.name());
+    if !text.contains("${silent}") {
+        return Ok(text);
+    }
+    let listener = match SILENT.get() {
+        Some(listener) => listener,
+        None => {
+            let bound = TcpListener::bind("127.0.0.1:0")?;
+            SILENT.get_or_init(|| bound)
+        }
+    };
+    Ok(text.replace("${silent}", &listener.local_addr()?.to_string()))
+}
+
+fn filled(story: &Story, value: &Value) -> Result<Value> {
+    Ok(serde_json::from_str(&with_names(story, &value.to_string())?)?)
 }
 
 /// Objects of a kind that is known by name only; in the namespace of the story unless the kind has none.
@@ -118,28 +147,96 @@ pub async fn dynamic(story: &Story, api_version: &str, kind: &str) -> Result<Api
 }
 
 async fn play(story: &Story, fault: &Fault) -> Result<()> {
-    let mut pods = story.pods(&fault.app).await?;
-    pods.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-    let count = fault.pods.unwrap_or(pods.len());
-    ensure!(count <= pods.len(), "{count} pods of {} are to fail, and there are {}", fault.app, pods.len());
-    let pods = pods.get(..count).unwrap_or_default();
-    if story.cluster.kernel_name().is_some() {
-        let mode = match fault.fault {
-            Play::Crash => "crash-after-0s",
-            Play::NotReady => "not-ready",
-            Play::Heal => "none",
-        };
-        for pod in pods {
+    let pods = chosen(story, &fault.app, fault.pods, fault.node.as_deref()).await?;
+    let by_hand = match fault.fault {
+        Play::Crash => Some("crash-after-0s"),
+        Play::NotReady => Some("not-ready"),
+        Play::Heal => Some("none"),
+        Play::Unpullable | Play::Evicted | Play::Deleted => None,
+    };
+    // A real program is told; a fake kubelet plays.
+    if let Some(mode) = by_hand.filter(|_| story.cluster.kernel_name().is_some()) {
+        for pod in &pods {
             shop::set_fault(story, pod, mode).await?;
         }
         return Ok(());
     }
-    let played = match fault.fault {
-        Play::Crash => Some("crash"),
-        Play::NotReady => Some("not-ready"),
-        Play::Heal => None,
-    };
-    story.play(pods, played).await
+    match fault.fault {
+        Play::Crash => story.play(&pods, Some("crash")).await,
+        Play::NotReady => story.play(&pods, Some("not-ready")).await,
+        Play::Heal => story.play(&pods, None).await,
+        Play::Unpullable => {
+            for pod in &pods {
+                let spec = pod.spec.as_ref().context("a pod without spec")?;
+                let containers = spec.containers.iter();
+                let images: Vec<Value> =
+                    containers.map(|c| json!({"name": c.name, "image": app::image("unpullable")})).collect();
+                let patch = KubePatch::Strategic(json!({"spec": {"containers": images}}));
+                story.api::<Pod>().patch(&name_of(pod), &PatchParams::default(), &patch).await?;
+            }
+            Ok(())
+        }
+        Play::Evicted => {
+            let why = "The node was low on resource: memory.";
+            let status = json!({"status": {"phase": "Failed", "reason": "Evicted", "message": why}});
+            for pod in &pods {
+                let patch = KubePatch::Merge(&status);
+                story.api::<Pod>().patch_status(&name_of(pod), &PatchParams::default(), &patch).await?;
+            }
+            Ok(())
+        }
+        Play::Deleted => {
+            for pod in &pods {
+                story.api::<Pod>().delete(&name_of(pod), &DeleteParams::default()).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// So many pods of an app, by name; all if no number is given.
+async fn chosen(story: &Story, app: &str, count: Option<usize>, node: Option<&str>) -> Result<Vec<Pod>> {
+    let mut pods = story.pods(app).await?;
+    pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+    pods.retain(|pod| node.is_none() || on_node(pod) == node);
+    pods.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    let count = count.unwrap_or(pods.len());
+    ensure!(count <= pods.len(), "{count} pods of {app} are meant, and there are {}", pods.len());
+    pods.truncate(count);
+    Ok(pods)
+}
+
+fn name_of(pod: &Pod) -> String {
+    pod.metadata.name.clone().unwrap_or_default()
+}
+
+fn on_node(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
+}
+
+async fn put_labels(story: &Story, label: &Label) -> Result<()> {
+    let patch = KubePatch::Merge(json!({"metadata": {"labels": label.labels}}));
+    for pod in chosen(story, &label.app, Some(label.pods), None).await? {
+        story.api::<Pod>().patch(&name_of(&pod), &PatchParams::default(), &patch).await?;
+    }
+    Ok(())
+}
+
+async fn drain(story: &Story, node: &str) -> Result<()> {
+    let pods = story.api::<Pod>().list(&ListParams::default()).await?;
+    for pod in pods.iter().filter(|pod| on_node(pod) == Some(node)) {
+        story.api::<Pod>().evict(&name_of(pod), &EvictParams::default()).await?;
+    }
+    Ok(())
+}
+
+/// Heals the pods as soon as the cause is gone.
+pub async fn cure(story: &Story, cure: &Cure) -> Result<()> {
+    while oracle::hold(story, std::slice::from_ref(&cure.when)).await.is_err() {
+        tokio::time::sleep(AGAIN).await;
+    }
+    let pods = chosen(story, &cure.app, None, None).await?;
+    story.play(&pods, None).await
 }
 
 /// The number in a node's name, as in `node-2`.
@@ -189,6 +286,12 @@ async fn await_condition(story: &Story, wait: &Wait, operated: bool) -> Result<(
             story.recovery(&format!("with reason {reason}"), |journal| journal.reason == *reason).await.map(drop)
         }
         Wait::Recovery(_) => Ok(()),
+        Wait::So(oracle) => {
+            eventually("what the file waits for", SOON, async || {
+                oracle::hold(story, std::slice::from_ref(oracle)).await
+            })
+            .await
+        }
     }
 }
 
