@@ -109,6 +109,8 @@ reasons! {
     StateTooOld,
     /// The owner declared the present content irreversible.
     Irreversible,
+    /// A GitOps tool keeps the target like its repository, and would undo a rollback.
+    GitOwned,
     /// The target is paused by someone else: hands off.
     PausedByOther,
     /// The same remedy was tried for the same evidence.

@@ -120,6 +120,9 @@ pub struct Workload {
     pub creation_failure: Option<String>,
     /// Owned by another controller: kind and name.
     pub owner: Option<String>,
+    /// The GitOps tool that keeps it like its repository, if one does.
+    #[serde(default)]
+    pub git_ops: Option<String>,
     /// The owner declared the content irreversible.
     pub irreversible: bool,
     /// Being deleted.

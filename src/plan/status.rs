@@ -124,7 +124,13 @@ fn healthy(assessment: &Assessment, open: Open) -> Said {
 fn recoverable(facts: &Facts, policy: &PolicyFacts, soak: &Soak) -> Said {
     let said = |answer, reason, message| (ConditionType::Recoverable, Some(answer), reason, message);
     let usable = states::by_age(facts).into_iter().any(|state| states::usable(facts, state).is_ok());
+    let tool = facts.target.as_ref().and_then(|target| target.git_ops.as_ref());
     match (states::reference(facts), soak) {
+        (Ok(_), _) if tool.is_some() => {
+            let tool = tool.map_or("", String::as_str);
+            let message = format!("{tool} keeps the target: a rollback has to be made there; the rest stays possible");
+            said(false, Reason::GitOwned, message)
+        }
         (Ok(state), _) => said(true, Reason::StateReady, format!("StableState {} can be restored", state.name)),
         (Err(_), Soak::TooLarge(message)) if !usable => said(false, Reason::TooLarge, message.clone()),
         (Err(_), Soak::Running(_) | Soak::Complete(_)) if !usable => {

@@ -105,3 +105,15 @@ fn what_the_policy_does_not_list_is_not_done() {
     world.assert_holds(Reason::NotAllowed);
     assert!(world.effects.is_empty());
 }
+
+/// A tool would put the bad release back: only what it does not keep may be touched.
+#[test]
+fn what_a_gitops_tool_keeps_is_not_rolled_back() {
+    let mut world = World::stable(5);
+    world.target_mut().git_ops = Some("Flux".into());
+    world.release_bad("v2", Behaviour::CrashLoop);
+    world.run(200);
+    world.assert_holds(Reason::GitOwned);
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    assert_eq!(world.condition("Recoverable"), ("False".into(), "GitOwned".into()));
+}

@@ -54,6 +54,18 @@ fn conditions_marks_and_owner_of_a_deployment() {
 }
 
 #[test]
+fn a_gitops_tool_is_known_by_its_marks() {
+    let with = |place: &str, mark: &str| {
+        let mut value = bare();
+        value["metadata"][place] = json!({mark: "shop"});
+        workload(&value).git_ops
+    };
+    assert_eq!(with("annotations", "argocd.argoproj.io/tracking-id").as_deref(), Some("Argo CD"));
+    assert_eq!(with("labels", "helm.toolkit.fluxcd.io/name").as_deref(), Some("Flux"));
+    assert_eq!(with("labels", "app.kubernetes.io/managed-by"), None);
+}
+
+#[test]
 fn a_pod_adds_up_its_containers() {
     let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "s", "uid": "s-uid", "controller": true});
     let value = json!({"metadata": {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "7",

@@ -103,6 +103,7 @@ pub(super) fn deployment(parts: &Parts<'_>) -> Result<Workload, serde_json::Erro
         deadline_exceeded: deadline == Some("ProgressDeadlineExceeded"),
         creation_failure: failure.map(|condition| condition.message.clone().unwrap_or_default()),
         owner: metadata.controller().map(|owner| format!("{}/{}", owner.kind, owner.name)),
+        git_ops: git_ops(metadata).map(str::to_owned),
         irreversible: irreversible(metadata),
         deleting: metadata.deleting(),
         selector: selector.match_labels.unwrap_or_default(),
@@ -110,6 +111,15 @@ pub(super) fn deployment(parts: &Parts<'_>) -> Result<Workload, serde_json::Erro
         config_maps: content::config_map_references(field(&content, "template")),
         field_owner: field_owner(metadata.managed_fields, &TEMPLATE),
     })
+}
+
+/// By the marks that the tools put on what they keep: Argo CD's tracking annotation, Flux' labels.
+fn git_ops(metadata: &Metadata<'_>) -> Option<&'static str> {
+    if metadata.annotation("argocd.argoproj.io/tracking-id").is_some() {
+        return Some("Argo CD");
+    }
+    let flux = ["kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"];
+    flux.iter().any(|label| metadata.label(label).is_some()).then_some("Flux")
 }
 
 fn irreversible(metadata: &Metadata<'_>) -> bool {

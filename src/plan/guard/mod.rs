@@ -9,6 +9,7 @@ mod capacity;
 mod cooldown;
 mod count;
 mod feasible;
+mod git_ops;
 mod human;
 mod indicated;
 mod irreversible;
@@ -75,6 +76,7 @@ pub const GUARDS: &[Guard] = &[
     scope::check,        // the target is nobody else's product
     one_policy::check,   // no second policy pulls at it
     indicated::check,    // the remedy fits the suspect
+    git_ops::check,      // and no tool would put it back
     human::check,        // nobody else holds the target still
     attempts::check,     // not too often, not the same again
     cooldown::check,     // not too soon
