@@ -129,11 +129,16 @@ incidents: ## The incident suite; DIR=… for other files, ONLY=… for some, BA
 incident-tables: ## Write docs/incidents.md: the suite with Homeostat, with Kubernetes alone, and with rollout undo
 	$(call say,incident-tables)
 	@$(CARGO) build --locked --example patient
-	@{ sed '/^```/,$$d' docs/incidents.md; \
+	@{ sed '/^## Homeostat/,$$d' docs/incidents.md; \
 	   for baseline in homeostat none undo; do \
-	     echo '```text'; \
+	     case $$baseline in \
+	       homeostat) echo '## Homeostat' ;; \
+	       none) echo '## Kubernetes alone' ;; \
+	       undo) echo '## Undo and restart' ;; \
+	     esac; \
+	     printf '\n```text\n'; \
 	     { ALL=1 BASELINE=$$baseline $(CARGO) test -q --locked --test incidents || true; } | sed '1{/^$$/d}'; \
-	     echo '```'; echo; \
+	     printf '```\n\n'; \
 	   done; } > target/incidents.md
 	@mv target/incidents.md docs/incidents.md
 
