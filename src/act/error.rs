@@ -46,12 +46,6 @@ impl Error {
             Self::Transient(_) => "Transient",
         }
     }
-
-    /// Whether the same call may work later without anybody changing anything.
-    #[must_use]
-    pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::NoPermit | Self::Timeout(_) | Self::Conflict | Self::Moved(_) | Self::Transient(_))
-    }
 }
 
 impl From<kube::Error> for Error {

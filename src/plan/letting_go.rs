@@ -108,14 +108,17 @@ fn close_if_done(view: &View, journal: &mut Journal) {
 
 /// A Service that carries our mark, whether or not the receipt of its switch was lost.
 fn away<'a>(facts: &Facts, open: &'a RecoveryFacts) -> Option<&'a Step> {
-    let marked = |step: &&Step| {
-        let service = facts.services.iter().find(|service| service.uid == step.object.uid);
-        service.is_some_and(|service| {
-            service.switched_by.as_ref() == Some(&open.name)
-                && serde_json::from_str(&step.to).is_ok_and(|to: BTreeMap<String, String>| to == service.selector)
-        })
-    };
-    open.journal.steps.iter().filter(|step| step.remediation == Remediation::SwitchService).find(marked)
+    let mut switches = open.journal.steps.iter().filter(|step| step.remediation == Remediation::SwitchService);
+    switches.find(|step| as_switched(facts, open, step))
+}
+
+/// Whether the Service of a switch carries our mark and still selects what we made it select.
+fn as_switched(facts: &Facts, open: &RecoveryFacts, switch: &Step) -> bool {
+    let service = facts.services.iter().find(|service| service.uid == switch.object.uid);
+    service.is_some_and(|service| {
+        service.switched_by.as_ref() == Some(&open.name)
+            && serde_json::from_str(&switch.to).is_ok_and(|to: BTreeMap<String, String>| to == service.selector)
+    })
 }
 
 /// Without a policy there is no assessment; then the counts of the Deployment's own controller have to do.
@@ -147,12 +150,7 @@ fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
         return Some("somebody unpaused the Deployment that we had paused".into());
     }
     if let Some(step) = switched(journal) {
-        let service = facts.services.iter().find(|service| service.uid == step.object.uid);
-        let ours = service.is_some_and(|service| {
-            let intended = serde_json::from_str::<BTreeMap<String, String>>(&step.to).ok();
-            service.switched_by.as_ref() == Some(&open.name) && intended.as_ref() == Some(&service.selector)
-        });
-        return (!ours).then(|| format!("somebody changed {}", step.object));
+        return (!as_switched(facts, open, step)).then(|| format!("somebody changed {}", step.object));
     }
     let restoring = journal.attempt > 0 && journal.decision.remedy == Remedy::Rollback;
     if journal.decision.remedy == Remedy::Failover && journal.attempt > 0 {
