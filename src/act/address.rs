@@ -4,14 +4,14 @@ use std::fmt;
 
 use super::Error;
 use crate::api::{GROUP, VERSION};
+use crate::plan::member::MemberKind;
 
 /// The kinds that are read or written here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Deployment,
-    ConfigMap,
+    /// A kind that can be a member of a closure.
+    Member(MemberKind),
     Pod,
-    Service,
     Secret,
     RecoveryPolicy,
     Recovery,
@@ -19,23 +19,34 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    pub(super) const DEPLOYMENT: Self = Self::Member(MemberKind::Deployment);
+    pub(super) const CONFIG_MAP: Self = Self::Member(MemberKind::ConfigMap);
+    pub(super) const SERVICE: Self = Self::Member(MemberKind::Service);
+
     /// The kind of an object that a step may name.
     pub(super) fn of_step(kind: &str) -> Result<Self, Error> {
-        match kind {
-            "Deployment" => Ok(Self::Deployment),
-            "ConfigMap" => Ok(Self::ConfigMap),
-            "Pod" => Ok(Self::Pod),
-            "Service" => Ok(Self::Service),
-            other => Err(Error::Invalid(format!("a step names kind {other:?}, which this version never writes"))),
+        if kind == Self::Pod.name() {
+            return Ok(Self::Pod);
+        }
+        let unknown = || Error::Invalid(format!("a step names kind {kind:?}, which this version never writes"));
+        MemberKind::of(kind).map(Self::Member).ok_or_else(unknown)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Member(member) => member.name(),
+            Self::Pod => "Pod",
+            Self::Secret => "Secret",
+            Self::RecoveryPolicy => "RecoveryPolicy",
+            Self::Recovery => "Recovery",
+            Self::StableState => "StableState",
         }
     }
 
     const fn plural(self) -> &'static str {
         match self {
-            Self::Deployment => "deployments",
-            Self::ConfigMap => "configmaps",
+            Self::Member(member) => member.plural(),
             Self::Pod => "pods",
-            Self::Service => "services",
             Self::Secret => "secrets",
             Self::RecoveryPolicy => "recoverypolicies",
             Self::Recovery => "recoveries",
@@ -45,17 +56,22 @@ impl Kind {
 
     /// The path under which all objects of the kind in `namespace` live.
     pub(super) fn collection(self, namespace: &str) -> Result<String, Error> {
-        let namespace = segment(namespace)?;
-        let plural = self.plural();
-        Ok(match self {
-            Self::Deployment => format!("/apis/apps/v1/namespaces/{namespace}/{plural}"),
-            Self::ConfigMap | Self::Pod | Self::Service | Self::Secret => {
-                format!("/api/v1/namespaces/{namespace}/{plural}")
-            }
+        let (namespace, plural) = (segment(namespace)?, self.plural());
+        let version = match self {
+            Self::Member(member) => member.api_version(),
+            Self::Pod | Self::Secret => "v1",
             Self::RecoveryPolicy | Self::Recovery | Self::StableState => {
-                format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}")
+                return Ok(format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}"));
             }
-        })
+        };
+        let root = if version.contains('/') { "apis" } else { "api" };
+        Ok(format!("/{root}/{version}/namespaces/{namespace}/{plural}"))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -65,11 +81,13 @@ pub(super) struct Address<'a> {
     pub(super) kind: Kind,
     pub(super) namespace: &'a str,
     pub(super) name: &'a str,
+    /// The ServiceAccount of the namespace in whose name it is written; `None` for our own.
+    pub(super) account: Option<&'a str>,
 }
 
 impl<'a> Address<'a> {
     pub(super) fn new(kind: Kind, namespace: &'a str, name: &'a str) -> Self {
-        Self { kind, namespace, name }
+        Self { kind, namespace, name, account: None }
     }
 
     pub(super) fn path(&self) -> Result<String, Error> {
@@ -79,7 +97,7 @@ impl<'a> Address<'a> {
 
 impl fmt::Display for Address<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {}/{}", self.kind, self.namespace, self.name)
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
     }
 }
 

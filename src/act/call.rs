@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, Request, header};
+use http::{HeaderValue, Method, Request, header};
 use json_patch::PatchOperation;
 use kube::Client;
 use serde_json::{Value, json};
@@ -31,9 +31,10 @@ impl Hands {
         }
     }
 
-    pub(super) async fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, Error> {
-        let path = managed(&kind.collection(namespace)?);
-        self.call(request(Method::POST, &path, JSON, Some(object))?).await
+    /// Creates the object at `address`; its name is that in `object`.
+    pub(super) async fn create(&self, address: Address<'_>, object: &Value) -> Result<Value, Error> {
+        let path = managed(&address.kind.collection(address.namespace)?);
+        self.call(in_name_of(address, request(Method::POST, &path, JSON, Some(object))?)?).await
     }
 
     /// Sends one JSON Patch. After a 422 the object is read again: if it changed since `live`, that is [`Error::Moved`]
@@ -46,7 +47,8 @@ impl Hands {
         operations: &[PatchOperation],
     ) -> Result<Value, Error> {
         let path = managed(&format!("{}{subresource}", address.path()?));
-        let message = match self.call(request(Method::PATCH, &path, JSON_PATCH, Some(&json!(operations)))?).await {
+        let request = request(Method::PATCH, &path, JSON_PATCH, Some(&json!(operations)))?;
+        let message = match self.call(in_name_of(address, request)?).await {
             Err(Error::Moved(message)) => message,
             answer => return answer,
         };
@@ -70,7 +72,8 @@ impl Hands {
             "kind": "DeleteOptions",
             "preconditions": {"uid": live.uid(), "resourceVersion": live.resource_version()},
         });
-        self.call(request(Method::DELETE, &address.path()?, JSON, Some(&options))?).await.map(|_| ())
+        let request = request(Method::DELETE, &address.path()?, JSON, Some(&options))?;
+        self.call(in_name_of(address, request)?).await.map(|_| ())
     }
 
     async fn call(&self, request: Request<Vec<u8>>) -> Result<Value, Error> {
@@ -93,6 +96,17 @@ pub(super) async fn send(client: &Client, request: Request<Vec<u8>>, deadline: D
     let text = answer.map_err(|_| Error::Timeout(deadline))??;
     // The text itself is not quoted: it may be a Secret.
     serde_json::from_str(&text).map_err(|error| Error::Transient(format!("the answer cannot be read: {error}")))
+}
+
+/// With the rights of the ServiceAccount that the address names, instead of ours.
+fn in_name_of(address: Address<'_>, mut request: Request<Vec<u8>>) -> Result<Request<Vec<u8>>, Error> {
+    if let Some(account) = address.account {
+        let user = format!("system:serviceaccount:{}:{account}", address.namespace);
+        let user = HeaderValue::from_str(&user)
+            .map_err(|_| Error::Invalid(format!("{account:?} is not the name of a ServiceAccount")))?;
+        request.headers_mut().insert("impersonate-user", user);
+    }
+    Ok(request)
 }
 
 /// The path of a write, in our name: so that what we own can be found, and handed back.

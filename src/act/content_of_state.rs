@@ -7,23 +7,36 @@ use super::{Error, Hands, Task};
 use crate::api::StableState;
 use crate::api::stable_state::{Member, Review};
 use crate::plan::content;
+use crate::plan::member::MemberKind;
 
-/// The recorded content of the step's object. Its digest is the step's `to`.
-pub(super) async fn read(hands: &Hands, task: &Task<'_>) -> Result<Value, Error> {
+/// What a state recorded of an object.
+pub(super) struct Recorded {
+    /// Its content.
+    pub(super) content: Value,
+    /// What it takes besides to create it again.
+    pub(super) creation: Value,
+}
+
+/// What was recorded of the step's object. The digest of its content is the step's `to`.
+pub(super) async fn read(hands: &Hands, task: &Task<'_>) -> Result<Recorded, Error> {
     let object = &task.step.object;
     let member = member(hands, task).await?;
-    let recorded = match object.kind.as_str() {
-        "ConfigMap" => copied(hands, task, &member).await?,
-        _ => serde_json::from_str(&member.content)
-            .map_err(|_| Error::Invalid(format!("StableState {} has no content for {object}", task.stable_state)))?,
+    let unreadable = |_| Error::Invalid(format!("StableState {} has no content for {object}", task.stable_state));
+    let content = match member.copy.is_empty() {
+        false => copied(hands, task, &member).await?,
+        true => serde_json::from_str(&member.content).map_err(unreadable)?,
     };
-    if content::digest(&content::canonical(&recorded)) != task.step.to {
+    if content::digest(&content::canonical(&content)) != task.step.to {
         let state = task.stable_state;
         return Err(Error::Invalid(format!(
             "the content of {object} in StableState {state} is not what its digest says"
         )));
     }
-    Ok(recorded)
+    let creation = match member.creation.is_empty() {
+        true => Value::Null,
+        false => serde_json::from_str(&member.creation).map_err(unreadable)?,
+    };
+    Ok(Recorded { content, creation })
 }
 
 async fn member(hands: &Hands, task: &Task<'_>) -> Result<Member, Error> {
@@ -48,9 +61,9 @@ async fn member(hands: &Hands, task: &Task<'_>) -> Result<Member, Error> {
 
 /// The content kept in an immutable copy. Its digest is checked by the caller, so that a forged copy is worthless.
 async fn copied(hands: &Hands, task: &Task<'_>, member: &Member) -> Result<Value, Error> {
-    let address = Address::new(Kind::ConfigMap, task.namespace, &member.copy);
+    let address = Address::new(Kind::CONFIG_MAP, task.namespace, &member.copy);
     let copy = hands.find(address).await?.ok_or_else(|| {
         Error::Invalid(format!("{address}, the copy that StableState {} needs, is missing", task.stable_state))
     })?;
-    Ok(content::config_map(copy.object()))
+    Ok(content::of(MemberKind::ConfigMap, copy.object()))
 }

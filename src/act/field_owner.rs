@@ -4,17 +4,14 @@ use serde_json::Value;
 
 use crate::api::FIELD_MANAGER;
 use crate::api::stable_state::FieldOwner;
+use crate::plan::member::MemberKind;
 
-/// The manager of most of a Deployment's template, a ConfigMap's data or a Service's selector, by its
-/// `metadata.managedFields`. Never ourselves, and never the entry of a subresource. `None` if nobody owns any of it.
+/// The manager of most of the content of an object of this kind, by its `metadata.managedFields`. Never ourselves, and
+/// never the entry of a subresource. `None` if nobody owns any of it.
 #[must_use]
-pub fn field_owner(kind: &str, managed_fields: &Value) -> Option<FieldOwner> {
-    let paths: &[&[&str]] = match kind {
-        "Deployment" => &[&["f:spec", "f:template"]],
-        "ConfigMap" => &[&["f:data"], &["f:binaryData"]],
-        "Service" => &[&["f:spec", "f:selector"]],
-        _ => &[],
-    };
+pub fn field_owner(kind: MemberKind, managed_fields: &Value) -> Option<FieldOwner> {
+    let paths: Vec<Vec<String>> =
+        kind.parts().iter().map(|part| part.iter().map(|key| format!("f:{key}")).collect()).collect();
     let entries = managed_fields.as_array().into_iter().flatten();
     let counted = entries.filter_map(|entry| {
         let text = |key: &str| entry.get(key).and_then(Value::as_str);
@@ -22,7 +19,8 @@ pub fn field_owner(kind: &str, managed_fields: &Value) -> Option<FieldOwner> {
         if !text("subresource").unwrap_or_default().is_empty() {
             return None;
         }
-        let found = paths.iter().filter_map(|path| super::live::at(entry.get("fieldsV1")?, path));
+        let found =
+            paths.iter().filter_map(|path| path.iter().try_fold(entry.get("fieldsV1")?, |inner, key| inner.get(key)));
         let fields: usize = found.map(leaves).sum();
         let owner = FieldOwner { manager: manager.to_owned(), operation: text("operation")?.to_owned() };
         (fields > 0).then_some((fields, owner))

@@ -18,7 +18,8 @@ mod live;
 mod quarantine_pod;
 mod record;
 mod release_freeze;
-mod restore_config_map;
+mod remove_object;
+mod restore_object;
 mod restore_template;
 mod return_service;
 mod seal;
@@ -41,8 +42,10 @@ pub use record::policy_label;
 pub use seal::Sealer;
 pub use stable_state::StateRequest;
 
+use crate::api::stable_state::Group;
 use crate::api::{Remediation, Step};
 use crate::leader::Permit;
+use crate::plan::member::MemberKind;
 use address::{Address, Kind};
 use call::Version;
 use live::{Edit, Live};
@@ -86,6 +89,8 @@ struct Task<'a> {
     namespace: &'a str,
     recovery: &'a str,
     stable_state: &'a str,
+    /// The ServiceAccount with whose rights guard rails are written.
+    account: Option<&'a str>,
     step: &'a Step,
 }
 
@@ -98,6 +103,19 @@ impl<'a> Task<'a> {
             return Err(Error::Invalid(format!("{:?} does not apply to {object}", self.step.remediation)));
         }
         Ok(Address::new(kind, self.namespace, &object.name))
+    }
+
+    /// The kind of member that the step's object is.
+    fn member(&self) -> Result<MemberKind, Error> {
+        let object = &self.step.object;
+        let other = || Error::Invalid(format!("{:?} does not apply to {object}", self.step.remediation));
+        MemberKind::of(&object.kind).ok_or_else(other)
+    }
+
+    /// Where the step's object is. Guard rails are written with the rights of the policy's own ServiceAccount.
+    fn member_address(&self, kind: MemberKind) -> Address<'a> {
+        let account = self.account.filter(|_| kind.group() == Some(Group::GuardRails));
+        Address { account, ..Address::new(Kind::Member(kind), self.namespace, &self.step.object.name) }
     }
 }
 
@@ -119,7 +137,8 @@ impl Hands {
         Self { client, permit, sealer, deadline, copies: RwLock::new(()) }
     }
 
-    /// Carries out one step of a Recovery: at most one write to the step's object.
+    /// Carries out one step of a Recovery: at most one write to the step's object, or two where an immutable one is
+    /// created again. Guard rails are written with the rights of ServiceAccount `account`.
     ///
     /// # Errors
     /// [`Error::Moved`] and [`Error::Conflict`] mean that the object changed between our read and our write, by
@@ -130,22 +149,31 @@ impl Hands {
         namespace: &str,
         recovery: &str,
         stable_state: &str,
+        account: Option<&str>,
         step: &Step,
     ) -> Result<Effect, Error> {
-        let task = Task { namespace, recovery, stable_state, step };
+        let task = Task { namespace, recovery, stable_state, account, step };
         match step.remediation {
-            Remediation::FreezeRollout => self.change(&task, &[Kind::Deployment], freeze_rollout::change).await,
-            Remediation::ReleaseFreeze => self.change(&task, &[Kind::Deployment], release_freeze::change).await,
+            Remediation::FreezeRollout => self.change(&task, &[Kind::DEPLOYMENT], freeze_rollout::change).await,
+            Remediation::ReleaseFreeze => self.change(&task, &[Kind::DEPLOYMENT], release_freeze::change).await,
             Remediation::RestoreTemplate => restore_template::perform(self, &task).await,
-            Remediation::RestoreConfigMap => restore_config_map::perform(self, &task).await,
+            Remediation::RestoreObject => restore_object::perform(self, &task).await,
+            Remediation::RemoveObject => remove_object::perform(self, &task).await,
             Remediation::HandBackFields => {
-                let kinds = [Kind::Deployment, Kind::ConfigMap, Kind::Service];
-                self.change(&task, &kinds, hand_back_fields::change).await
+                let address = task.member_address(task.member()?);
+                // What we created has no uid in the plan; that fields of it are ours tells it.
+                let live = match step.object.uid.is_empty() {
+                    true => self.find(address).await?.filter(|live| !live.deleting()),
+                    false => self.live(&task, address).await?,
+                };
+                let Some(live) = live else { return Ok(Effect::without_object(Receipt::Gone)) };
+                let change = hand_back_fields::change(&task, &live)?;
+                self.apply(address, live, change).await
             }
             Remediation::QuarantinePod => self.change(&task, &[Kind::Pod], quarantine_pod::change).await,
             Remediation::DeletePod => delete_pod::perform(self, &task).await,
-            Remediation::SwitchService => self.change(&task, &[Kind::Service], switch_service::change).await,
-            Remediation::ReturnService => self.change(&task, &[Kind::Service], return_service::change).await,
+            Remediation::SwitchService => self.change(&task, &[Kind::SERVICE], switch_service::change).await,
+            Remediation::ReturnService => self.change(&task, &[Kind::SERVICE], return_service::change).await,
         }
     }
 

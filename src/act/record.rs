@@ -36,7 +36,7 @@ impl Hands {
             ..ObjectMeta::default()
         };
         let object = as_json(&Recovery { metadata, spec, status: None })?;
-        self.create(Kind::Recovery, namespace, &object)
+        self.create(Address::new(Kind::Recovery, namespace, name), &object)
             .await
             .map_err(|error| refused(error, &format!("Recovery {name}")))
     }
@@ -106,7 +106,7 @@ impl Hands {
     /// [`Error::Invalid`] if the ConfigMap is not a copy of ours.
     pub async fn delete_copy(&self, namespace: &str, name: &str) -> Result<Receipt, Error> {
         let _alone = self.copies.write().await;
-        let address = Address::new(Kind::ConfigMap, namespace, name);
+        let address = Address::new(Kind::CONFIG_MAP, namespace, name);
         let Some(live) = self.find(address).await? else { return Ok(Receipt::AlreadyDone) };
         if live.label(COPY_OF).is_none() || !live.immutable() {
             return Err(Error::Invalid(format!("{address} is not a copy of ours; it is never deleted")));

@@ -1,16 +1,25 @@
 //! Record a stable state: live content, immutable copies of ConfigMaps, and the sealed record over them.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::address::{Address, Kind};
-use super::live::Live;
+use super::live::{Live, at};
 use super::record::{as_json, cut_name, policy_label, refused};
 use super::{Error, Hands, field_owner};
-use crate::api::mark::{COPY_OF, POLICY};
+use crate::api::mark::{COPY_OF, POLICY, SWITCHED_BY};
 use crate::api::policy::TargetRef;
-use crate::api::stable_state::{Evidence, LARGEST_MEMBER, MOST_MEMBERS, Member, Record};
+use crate::api::stable_state::{Evidence, Group, LARGEST_MEMBER, MOST_MEMBERS, Member, Record};
 use crate::api::{StableState, StableStateSpec};
 use crate::plan::content;
+use crate::plan::member::MemberKind;
+
+/// Where `kubectl apply` keeps what it applied last.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Labels and annotations larger than this, in bytes, are not recorded.
+const LARGEST_CREATION: usize = 65_536;
 
 /// The most characters of a policy's name in the name of its states.
 const LONGEST_POLICY: usize = 200;
@@ -26,8 +35,10 @@ pub struct StateRequest {
     pub target_uid: String,
     /// The digest of the closure that earned it; anything else that is found live is refused.
     pub digest: String,
-    /// Whether ConfigMaps belong to the closure.
-    pub with_config_maps: bool,
+    /// Which parts of the closure it covers.
+    pub groups: BTreeSet<Group>,
+    /// The members of the closure; those that do not exist are recorded as absent.
+    pub members: Vec<(MemberKind, String)>,
     /// On what evidence it counts as stable.
     pub evidence: Evidence,
 }
@@ -49,7 +60,8 @@ impl Hands {
         let _together = self.copies.read().await;
         let found = self.closure(namespace, request).await?;
         let members = found.iter().map(|found| &found.member);
-        let digest = content::closure_digest(members.map(|m| (m.kind.as_str(), m.name.as_str(), m.digest.as_str())));
+        let members = members.map(|m| (m.kind.as_str(), m.name.as_str(), m.digest.as_str()));
+        let digest = content::closure_digest(request.groups.iter().copied(), members);
         if digest != request.digest {
             let target = &request.target.name;
             return Err(Error::Moved(format!(
@@ -68,31 +80,25 @@ impl Hands {
     /// Every member of the closure as it is now, sorted by kind and name.
     async fn closure(&self, namespace: &str, request: &StateRequest) -> Result<Vec<Found>, Error> {
         let target = &request.target;
-        if target.kind != "Deployment" {
-            return Err(Error::Invalid(format!("this version records Deployments, not {}", target.kind)));
-        }
-        let address = Address::new(Kind::Deployment, namespace, &target.name);
-        let deployment = self.find(address).await?.ok_or(Error::Gone)?;
-        if deployment.uid() != request.target_uid {
-            return Err(Error::Moved(format!("{address} was replaced by another of its name")));
-        }
-        let spec = deployment.spec();
-        let names = match request.with_config_maps {
-            true => content::config_map_references(spec.get("template").unwrap_or(&Value::Null)),
-            false => Default::default(),
-        };
-        if names.len() >= MOST_MEMBERS {
-            let count = names.len() + 1;
+        if request.members.len() > MOST_MEMBERS {
+            let (name, count) = (&target.name, request.members.len());
             return Err(Error::Invalid(format!(
-                "{address} has {count} members in its closure; at most {MOST_MEMBERS} fit"
+                "{} {namespace}/{name} has {count} members in its closure; at most {MOST_MEMBERS} fit",
+                target.kind
             )));
         }
         let mut found = vec![];
-        for name in &names {
-            let live = self.find(Address::new(Kind::ConfigMap, namespace, name)).await?;
-            found.push(config_map(name, live)?);
+        for (kind, name) in &request.members {
+            let address = Address::new(Kind::Member(*kind), namespace, name);
+            let live = self.find(address).await?;
+            if target.kind == kind.name() && target.name == *name {
+                let live = live.as_ref().ok_or(Error::Gone)?;
+                if live.uid() != request.target_uid {
+                    return Err(Error::Moved(format!("{address} was replaced by another of its name")));
+                }
+            }
+            found.push(member(*kind, name, live)?);
         }
-        found.push(member("Deployment", &target.name, &deployment, content::deployment(spec))?);
         found.sort_by(|a, b| (&a.member.kind, &a.member.name).cmp(&(&b.member.kind, &b.member.name)));
         Ok(found)
     }
@@ -110,18 +116,16 @@ impl Hands {
             },
             "immutable": true,
         });
-        for part in content::CONFIG_MAP_PARTS {
-            if let (Some(value), Some(object)) = (found.content.get(part), object.as_object_mut()) {
-                object.insert(part.to_owned(), value.clone());
-            }
+        if let (Value::Object(object), Value::Object(content)) = (&mut object, &found.content) {
+            object.extend(content.clone());
         }
-        let address = Address::new(Kind::ConfigMap, namespace, name);
-        match self.create(Kind::ConfigMap, namespace, &object).await {
+        let address = Address::new(Kind::CONFIG_MAP, namespace, name);
+        match self.create(address, &object).await {
             Err(Error::Conflict) => {}
             answer => return answer.map_err(|error| refused(error, &address.to_string())),
         }
         let there = self.find(address).await?.ok_or(Error::Conflict)?;
-        let digest = content::digest(&content::canonical(&content::config_map(there.object())));
+        let digest = content::digest_of(MemberKind::ConfigMap, there.object());
         if !there.immutable() || digest != found.member.digest || there.deleting() {
             return Err(Error::Invalid(format!("{address} has the name of a copy of ours but is none; delete it")));
         }
@@ -134,6 +138,7 @@ impl Hands {
             policy: request.policy.clone(),
             target: request.target.clone(),
             digest: request.digest.clone(),
+            groups: request.groups.iter().copied().collect(),
             members,
             evidence: request.evidence.clone(),
         };
@@ -142,7 +147,7 @@ impl Hands {
         state.metadata.namespace = Some(namespace.to_owned());
         state.metadata.labels = Some([(POLICY.to_owned(), policy_label(&request.policy))].into());
         let address = Address::new(Kind::StableState, namespace, &name);
-        match self.create(Kind::StableState, namespace, &as_json(&state)?).await {
+        match self.create(address, &as_json(&state)?).await {
             Err(Error::Conflict) => {}
             answer => return answer.map_err(|error| refused(error, &address.to_string())),
         }
@@ -164,27 +169,20 @@ fn state_name(policy: &str, digest: &str) -> String {
     format!("{}-{short}", cut_name(policy, LONGEST_POLICY))
 }
 
-fn config_map(name: &str, live: Option<Live>) -> Result<Found, Error> {
-    let Some(live) = live else {
-        let member = Member {
-            kind: "ConfigMap".to_owned(),
-            name: name.to_owned(),
-            absent: true,
-            digest: String::new(),
-            content: String::new(),
-            copy: String::new(),
-            owner: None,
-        };
-        return Ok(Found { member, content: Value::Null });
+/// A member as it is now. A ConfigMap's content is kept in a copy.
+fn member(kind: MemberKind, name: &str, live: Option<Live>) -> Result<Found, Error> {
+    let mut member = Member {
+        kind: kind.name().to_owned(),
+        name: name.to_owned(),
+        absent: live.is_none(),
+        digest: String::new(),
+        content: String::new(),
+        copy: String::new(),
+        creation: String::new(),
+        owner: None,
     };
-    let mut found = member("ConfigMap", name, &live, content::config_map(live.object()))?;
-    let short: String = found.member.digest.chars().take(16).collect();
-    found.member.copy = format!("homeostat-{short}");
-    found.member.content = String::new();
-    Ok(found)
-}
-
-fn member(kind: &str, name: &str, live: &Live, content: Value) -> Result<Found, Error> {
+    let Some(live) = live else { return Ok(Found { member, content: Value::Null }) };
+    let content = content::of(kind, live.object());
     let text = content::canonical(&content);
     if text.len() > LARGEST_MEMBER {
         let size = text.len();
@@ -192,14 +190,33 @@ fn member(kind: &str, name: &str, live: &Live, content: Value) -> Result<Found, 
             "{kind} {name} has {size} bytes of content; at most {LARGEST_MEMBER} are recorded"
         )));
     }
-    let member = Member {
-        kind: kind.to_owned(),
-        name: name.to_owned(),
-        absent: false,
-        digest: content::digest(&text),
-        content: text,
-        copy: String::new(),
-        owner: field_owner(kind, live.managed_fields()),
-    };
+    member.digest = content::digest(&text);
+    member.owner = field_owner(kind, live.managed_fields());
+    member.creation = creation(kind, &live);
+    if kind == MemberKind::ConfigMap {
+        let short: String = member.digest.chars().take(16).collect();
+        member.copy = format!("homeostat-{short}");
+    } else {
+        member.content = text;
+    }
     Ok(Found { member, content })
+}
+
+/// What it takes besides its content to create the object again as it was: labels, annotations, and a Service's address.
+fn creation(kind: MemberKind, live: &Live) -> String {
+    if kind == MemberKind::Deployment {
+        return String::new();
+    }
+    let metadata = |key: &str| at(live.object(), &["metadata", key]).and_then(Value::as_object).cloned();
+    let mut annotations = metadata("annotations").unwrap_or_default();
+    // It repeats the content, and what it says is in the record already.
+    annotations.retain(|key, _| key != LAST_APPLIED && key != SWITCHED_BY);
+    let mut creation =
+        json!({"metadata": {"labels": metadata("labels").unwrap_or_default(), "annotations": annotations}});
+    let address = at(live.object(), &["spec", "clusterIP"]).filter(|_| kind == MemberKind::Service);
+    if let (Some(address), Value::Object(creation)) = (address, &mut creation) {
+        creation.insert("spec".to_owned(), json!({"clusterIP": address}));
+    }
+    let text = content::canonical(&creation);
+    if text.len() > LARGEST_CREATION { String::new() } else { text }
 }

@@ -58,9 +58,16 @@ pub struct RecoveryPolicySpec {
     #[serde(default)]
     pub verification: Verification,
     /// Which parts of the closure are recorded and restored, beside the Deployment itself.
-    /// Default: `{configMaps: Restore}`. Example: `{configMaps: Compare}`.
+    /// Default: `{configMaps: Restore, serviceAccounts: Restore, exposure: Restore, scaling: Restore, guardRails:
+    /// Approve}`. Example: `{exposure: Compare}`.
     #[serde(default)]
     pub closure: Closure,
+    /// A ServiceAccount of this namespace whose rights are used where guard rails are written, so that this policy can
+    /// do no more there than its author could grant. Needs the operator's capability `guardRails`. Default: none, and
+    /// then guard rails are never written. Example: `checkout-recovery`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub service_account_name: Option<String>,
     /// When something counts as broken. Default: `{unavailableFor: 10s, crashLoops: 2}`.
     /// Example: `{unavailableFor: 30s}`.
     #[serde(default)]
@@ -147,6 +154,33 @@ pub struct Closure {
     /// never written, and a rollback that would need it is refused. `Ignore`: not looked at. Default: Restore.
     /// Example: `Compare`.
     pub config_maps: MemberPolicy,
+    /// The ServiceAccount that the target's pods name, if they name one. Default: Restore. Example: `Compare`.
+    pub service_accounts: MemberPolicy,
+    /// Services that select the target, and Ingresses that lead to one of them. One that was added since is shown and
+    /// left alone. Default: Restore. Example: `Ignore`.
+    pub exposure: MemberPolicy,
+    /// HorizontalPodAutoscalers that scale the target, and PodDisruptionBudgets that select it. An autoscaler that was
+    /// added since is deleted by a rollback. Default: Restore. Example: `Compare`.
+    pub scaling: MemberPolicy,
+    /// What an administrator sets limits with: NetworkPolicies that select the target, RoleBindings that name its
+    /// ServiceAccount and their Roles, ResourceQuotas and LimitRanges of the namespace. They are always recorded and
+    /// compared, and never written together with the rest: only if nothing else differs, or if restoring the rest did
+    /// not help, and only with the rights of `spec.serviceAccountName`. `Compare`: a difference is shown. `Approve`: a
+    /// plan is shown, and waits for a person's approval. `Restore`: it is carried out. Default: Approve.
+    /// Example: `Restore`.
+    pub guard_rails: GuardRailPolicy,
+}
+
+/// What is done about guard rails that differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum GuardRailPolicy {
+    /// Shown, never written.
+    Compare,
+    /// Written after a person approved the plan.
+    #[default]
+    Approve,
+    /// Written.
+    Restore,
 }
 
 /// What is done with members of one kind.
@@ -296,7 +330,14 @@ impl Default for Verification {
 
 impl Default for Closure {
     fn default() -> Self {
-        Self { config_maps: MemberPolicy::Restore }
+        let restored = MemberPolicy::Restore;
+        Self {
+            config_maps: restored,
+            service_accounts: restored,
+            exposure: restored,
+            scaling: restored,
+            guard_rails: GuardRailPolicy::Approve,
+        }
     }
 }
 

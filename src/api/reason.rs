@@ -61,6 +61,8 @@ reasons! {
     RolloutStuck,
     /// Fewer pods are ready than required.
     Unavailable,
+    /// Traffic that reached the target in its stable state does not reach it any more.
+    CutOff,
     // ---- of being recoverable
     /// A verified stable state exists and can be used.
     StateReady,

@@ -213,8 +213,10 @@ pub struct Alternative {
 pub enum Remedy {
     /// Take single bad pods out of service and let their controller replace them.
     IsolatePods,
-    /// Restore the closure of a verified stable state.
+    /// Restore the closure of a verified stable state, but for guard rails.
     Rollback,
+    /// Bring NetworkPolicies, rights, quotas and limits back to the stable state.
+    RestoreGuardRails,
     /// Move traffic to the standby, and back when home is verified.
     Failover,
     /// Stop a bad rollout from spreading.
@@ -230,8 +232,10 @@ pub enum Remediation {
     FreezeRollout,
     /// End our own pause.
     ReleaseFreeze,
-    /// Put a ConfigMap's recorded content back.
-    RestoreConfigMap,
+    /// Put an object's recorded content back, or create the object again.
+    RestoreObject,
+    /// Delete an object that was added since the stable state.
+    RemoveObject,
     /// Put the Deployment's recorded template and strategy back, and end our own pause with it.
     RestoreTemplate,
     /// Give the fields we wrote back to their previous manager.
@@ -349,6 +353,14 @@ pub enum Outcome {
     Superseded,
     /// Ended without a result: policy or target gone, or aborted.
     Abandoned,
+}
+
+impl Remedy {
+    /// Whether it brings content of a stable state back.
+    #[must_use]
+    pub const fn restores(self) -> bool {
+        matches!(self, Self::Rollback | Self::RestoreGuardRails)
+    }
 }
 
 impl RecoverySpec {

@@ -69,11 +69,31 @@ pub struct Record {
     /// SHA-256 over all members, in lower-case hexadecimal.
     #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
     pub digest: String,
+    /// Which parts of the closure were recorded beside the target. Others are not compared with this state.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub groups: Vec<Group>,
     /// The members of the closure, sorted by kind and name.
     #[schemars(length(max = 64))]
     pub members: Vec<Member>,
     /// On what evidence the state counts as stable.
     pub evidence: Evidence,
+}
+
+/// A part of the closure, as a policy's `spec.closure` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Group {
+    /// ConfigMaps that the target's pods refer to.
+    ConfigMaps,
+    /// The ServiceAccount that the target's pods name.
+    ServiceAccounts,
+    /// Services that select the target, and Ingresses that lead to one of them.
+    Exposure,
+    /// HorizontalPodAutoscalers that scale the target, and PodDisruptionBudgets that select it.
+    Scaling,
+    /// NetworkPolicies that select the target, RoleBindings that name its ServiceAccount and their Roles, ResourceQuotas
+    /// and LimitRanges of the namespace.
+    GuardRails,
 }
 
 /// One object of the closure.
@@ -100,6 +120,10 @@ pub struct Member {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub copy: String,
+    /// What is needed besides if the object has to be created again, as JSON: its labels, annotations and addresses.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 65_536))]
+    pub creation: String,
     /// Who owned most of the content's fields, so that they can be handed back after a recovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<FieldOwner>,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::api::policy::Drift;
-use crate::api::recovery::{Journal, Step, Suspect};
+use crate::api::recovery::{Journal, Remedy, Step, Suspect};
 use crate::api::{Mode, Phase, Reason};
 use crate::plan::facts::Facts;
 use crate::plan::journal::Record;
@@ -66,7 +66,7 @@ impl Report {
         let target = facts.policy.as_ref().map(|policy| policy.spec.target_ref.name.clone()).unwrap_or_default();
         Self {
             policy: format!("{}/{}", facts.namespace, facts.policy_name),
-            mode: decide::mode(facts),
+            mode: decide::mode(facts, Remedy::Rollback),
             target: format!("Deployment {target}"),
             now: first.unwrap_or_else(|| Look::nothing(now)),
             later: last,

@@ -11,7 +11,6 @@ use tokio::sync::watch;
 
 use super::announce::Announcer;
 use crate::act::{Error, Hands, Receipt, StateRequest};
-use crate::api::policy::MemberPolicy;
 use crate::api::stable_state::Evidence;
 use crate::api::{Journal, RecoverySpec};
 use crate::clock;
@@ -89,7 +88,7 @@ impl Operator {
             && let Some(recorded) = self.record(key, facts, turn).await?
         {
             let before = recorded.journal.clone();
-            let acted = self.act(key, turn, recorded).await;
+            let acted = self.act(key, facts, turn, recorded).await;
             self.announcer.recorded(facts, &before, &plan.notices).await;
             let after = acted?;
             overtaken = after != before;
@@ -143,13 +142,15 @@ impl Operator {
     }
 
     /// Carries out the steps of a turn in order, and enters what came of them. Gives the journal as it stands then.
-    async fn act(&self, key: &PolicyKey, turn: &Turn, recorded: Recorded) -> Result<Journal, Error> {
+    async fn act(&self, key: &PolicyKey, facts: &Facts, turn: &Turn, recorded: Recorded) -> Result<Journal, Error> {
+        let account = facts.policy.as_ref().and_then(|policy| policy.spec.service_account_name.clone());
         let Recorded { name, version, journal: before, fresh } = recorded;
         let mut journal = before.clone();
         let mut failure = None;
         for index in &turn.effects {
             let Some(step) = journal.steps.get(*index).cloned() else { continue };
-            let performed = self.hands.perform(&key.namespace, &name, &journal.stable_state, &step).await;
+            let state = &journal.stable_state;
+            let performed = self.hands.perform(&key.namespace, &name, state, account.as_deref(), &step).await;
             let result = performed.as_ref().map_or_else(Error::category, |_| "ok");
             self.announcer.performed(key, &name, &step, result);
             let came_of_it = match performed {
@@ -180,12 +181,14 @@ impl Operator {
     /// Records a stable state that was earned.
     async fn keep(&self, key: &PolicyKey, facts: &Facts, earned: &Earned) -> Result<(), Error> {
         let (Some(policy), Some(target)) = (&facts.policy, &facts.target) else { return Ok(()) };
+        let Some(members) = closure::live_members(facts) else { return Ok(()) };
         let request = StateRequest {
             policy: key.name.clone(),
             target: policy.spec.target_ref.clone(),
             target_uid: target.uid.clone(),
             digest: earned.digest.clone(),
-            with_config_maps: closure::config_map_policy(facts) != MemberPolicy::Ignore,
+            groups: closure::groups(facts),
+            members: members.into_iter().map(|(kind, name, ..)| (kind, name.to_owned())).collect(),
             evidence: evidence(earned, clock::now()),
         };
         let answers = self.absorb_all("StableState", self.hands.record_state(&key.namespace, &request).await)?;

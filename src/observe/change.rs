@@ -70,6 +70,8 @@ pub(super) fn wakes(name: &str, object: &Object) -> BTreeSet<Wake> {
             let switched = service.switched_by.clone().map(Wake::Recovery);
             switched.into_iter().chain([Wake::Selector(name(), service.selector.clone())]).collect()
         }
+        // They change rarely, and whom they concern is not cheap to tell.
+        Object::Member(_) => [Wake::Everyone].into(),
         Object::EndpointSlice(slice) => [Wake::Service(slice.service.to_string())].into(),
         // With its rivals: they are free once it is gone.
         Object::RecoveryPolicy(policy) => {

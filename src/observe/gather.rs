@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use super::PolicyKey;
 use super::kind::Kind;
 use super::links::Link;
+use super::members;
 use super::slim::Policy;
 use super::world::Namespace;
 use crate::plan::facts::{
-    Ceiling, ConfigMapFacts, Facts, PodFacts, PolicyFacts, RecoveryFacts, Revision, ServiceFacts, Sight, StateFacts,
-    Workload,
+    Ceiling, ConfigMapFacts, Facts, ObjectFacts, PodFacts, PolicyFacts, RecoveryFacts, Revision, ServiceFacts, Sight,
+    StateFacts, Workload,
 };
 
 /// The longest name that is its own label.
@@ -41,17 +42,19 @@ pub(super) fn facts(
     let states: Vec<StateFacts> =
         world.linked(Link::States, &key.name).filter_map(|name| world.state(name)).map(|s| s.facts.clone()).collect();
     let config_maps = look.config_map_names(target.as_ref(), &states);
+    let objects = members::objects(world, target.as_ref(), &states);
     Some(Facts {
         namespace: key.namespace.clone(),
         policy_name: key.name.clone(),
         policy: look.policy_facts(),
-        sight: look.sight(blind, &config_maps, nameless),
+        sight: look.sight(blind, &config_maps, &objects, nameless),
         ceiling,
         revisions: target.as_ref().map(|target| look.revisions(target)).unwrap_or_default(),
         pods: target.as_ref().map(|target| look.pods(target)).unwrap_or_default(),
         quarantined: look.quarantined(),
         config_maps: config_maps.iter().filter_map(|name| config_map(world, name)).collect(),
-        services: look.services(target.as_ref()),
+        services: look.services(target.as_ref(), &states),
+        objects,
         standby_pods: standby.as_ref().map(|standby| look.pods(standby)).unwrap_or_default(),
         standby,
         states,
@@ -123,10 +126,15 @@ impl Look<'_> {
         referred.chain(recorded).filter(|name| !name.is_empty()).collect()
     }
 
-    fn services(&self, target: Option<&Workload>) -> Vec<ServiceFacts> {
+    fn services(&self, target: Option<&Workload>, states: &[StateFacts]) -> Vec<ServiceFacts> {
+        let members = states.iter().flat_map(|state| &state.members);
+        let recorded: BTreeSet<&str> =
+            members.filter(|member| member.kind == Kind::Service.name()).map(|member| member.name.as_str()).collect();
+
         let all = self.world.all(Kind::Service).filter_map(|(name, _)| self.world.service(name));
         let concerned = all.filter(|service| {
             target.is_some_and(|target| service.selects(&target.labels))
+                || recorded.contains(service.name.as_str())
                 || self.moved_service() == Some(service.name.as_str())
                 || service.switched_by.as_ref().is_some_and(|recovery| self.is_ours(recovery))
         });
@@ -143,6 +151,7 @@ impl Look<'_> {
         &self,
         mut blind: Vec<String>,
         config_maps: &BTreeSet<String>,
+        objects: &[ObjectFacts],
         nameless: impl Iterator<Item = Kind>,
     ) -> Sight {
         let unread = |kind, name: &str| self.world.malformed().any(|(of, named, _)| of == kind && named == name);
@@ -157,6 +166,11 @@ impl Look<'_> {
         let mattering = self.world.malformed().filter(|(kind, name, malformed)| match kind {
             Kind::ConfigMap => config_maps.contains(*name),
             Kind::Deployment => self.target == *name || self.standby() == Some(*name),
+            // What was never read may be anybody's; what was is known to concern us or not.
+            kind if kind.member().is_some() && *kind != Kind::Service => {
+                let known = self.world.get(*kind, name).is_some();
+                !known || objects.iter().any(|object| Some(object.kind) == kind.member() && object.name == *name)
+            }
             Kind::StableState | Kind::Recovery => self.may_be_of_ours(malformed.policy.as_deref()),
             _ => true,
         });

@@ -6,8 +6,9 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::plan::member::MemberKind;
+
 const OURS: &str = "homeostat.dev/v1alpha1";
-const DISCOVERY: &str = "discovery.k8s.io/v1";
 
 /// A kind that is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +23,24 @@ pub enum Kind {
     ConfigMap,
     /// `v1` Service.
     Service,
+    /// `v1` ServiceAccount.
+    ServiceAccount,
+    /// `rbac.authorization.k8s.io/v1` Role.
+    Role,
+    /// `rbac.authorization.k8s.io/v1` RoleBinding.
+    RoleBinding,
+    /// `v1` ResourceQuota.
+    ResourceQuota,
+    /// `v1` LimitRange.
+    LimitRange,
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    NetworkPolicy,
+    /// `policy/v1` PodDisruptionBudget.
+    PodDisruptionBudget,
+    /// `autoscaling/v2` HorizontalPodAutoscaler.
+    HorizontalPodAutoscaler,
+    /// `networking.k8s.io/v1` Ingress.
+    Ingress,
     /// `discovery.k8s.io/v1` EndpointSlice.
     EndpointSlice,
     /// Our RecoveryPolicy.
@@ -34,12 +53,21 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that is observed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 18] = [
         Self::Deployment,
         Self::ReplicaSet,
         Self::Pod,
         Self::ConfigMap,
         Self::Service,
+        Self::ServiceAccount,
+        Self::Role,
+        Self::RoleBinding,
+        Self::ResourceQuota,
+        Self::LimitRange,
+        Self::NetworkPolicy,
+        Self::PodDisruptionBudget,
+        Self::HorizontalPodAutoscaler,
+        Self::Ingress,
         Self::EndpointSlice,
         Self::RecoveryPolicy,
         Self::StableState,
@@ -59,45 +87,66 @@ impl Kind {
         Self::of(text("apiVersion"), text("kind"))
     }
 
+    /// As a member of closures, if objects of this kind can be one.
+    #[must_use]
+    pub const fn member(self) -> Option<MemberKind> {
+        Some(match self {
+            Self::Deployment => MemberKind::Deployment,
+            Self::ConfigMap => MemberKind::ConfigMap,
+            Self::Service => MemberKind::Service,
+            Self::ServiceAccount => MemberKind::ServiceAccount,
+            Self::Role => MemberKind::Role,
+            Self::RoleBinding => MemberKind::RoleBinding,
+            Self::ResourceQuota => MemberKind::ResourceQuota,
+            Self::LimitRange => MemberKind::LimitRange,
+            Self::NetworkPolicy => MemberKind::NetworkPolicy,
+            Self::PodDisruptionBudget => MemberKind::PodDisruptionBudget,
+            Self::HorizontalPodAutoscaler => MemberKind::HorizontalPodAutoscaler,
+            Self::Ingress => MemberKind::Ingress,
+            Self::ReplicaSet
+            | Self::Pod
+            | Self::EndpointSlice
+            | Self::RecoveryPolicy
+            | Self::StableState
+            | Self::Recovery => return None,
+        })
+    }
+
+    /// The kind of these members.
+    #[must_use]
+    pub fn of_member(member: MemberKind) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.member() == Some(member))
+    }
+
+    /// Its `apiVersion`, its name as in `kind:`, and its resource name: plural and lower case.
+    const fn names(self) -> (&'static str, &'static str, &'static str) {
+        if let Some(member) = self.member() {
+            return (member.api_version(), member.name(), member.plural());
+        }
+        match self {
+            Self::ReplicaSet => ("apps/v1", "ReplicaSet", "replicasets"),
+            Self::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice", "endpointslices"),
+            Self::RecoveryPolicy => (OURS, "RecoveryPolicy", "recoverypolicies"),
+            Self::StableState => (OURS, "StableState", "stablestates"),
+            Self::Recovery => (OURS, "Recovery", "recoveries"),
+            _ => ("v1", "Pod", "pods"),
+        }
+    }
+
     /// Its name, as in `kind:`.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Deployment => "Deployment",
-            Self::ReplicaSet => "ReplicaSet",
-            Self::Pod => "Pod",
-            Self::ConfigMap => "ConfigMap",
-            Self::Service => "Service",
-            Self::EndpointSlice => "EndpointSlice",
-            Self::RecoveryPolicy => "RecoveryPolicy",
-            Self::StableState => "StableState",
-            Self::Recovery => "Recovery",
-        }
+        self.names().1
     }
 
     /// Its resource name: plural and lower case.
     #[must_use]
     pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Deployment => "deployments",
-            Self::ReplicaSet => "replicasets",
-            Self::Pod => "pods",
-            Self::ConfigMap => "configmaps",
-            Self::Service => "services",
-            Self::EndpointSlice => "endpointslices",
-            Self::RecoveryPolicy => "recoverypolicies",
-            Self::StableState => "stablestates",
-            Self::Recovery => "recoveries",
-        }
+        self.names().2
     }
 
     const fn api_version(self) -> &'static str {
-        match self {
-            Self::Deployment | Self::ReplicaSet => "apps/v1",
-            Self::Pod | Self::ConfigMap | Self::Service => "v1",
-            Self::EndpointSlice => DISCOVERY,
-            Self::RecoveryPolicy | Self::StableState | Self::Recovery => OURS,
-        }
+        self.names().0
     }
 
     /// How many objects are asked for at once. Kinds that carry whole files come in smaller pages: only a digest of

@@ -4,8 +4,7 @@
 //! Kubernetes' own types end here: what leaves is [`Facts`]. This module must not judge what it sees and must not write
 //! to a cluster. It keeps digests and never the content of a ConfigMap or of a stable state.
 //!
-//! Rights: `get`, `list`, `watch` on deployments, replicasets, pods, configmaps, services, endpointslices,
-//! recoverypolicies, stablestates and recoveries.
+//! Rights: `list`, `watch` on every [`Kind`].
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod change;
@@ -13,6 +12,7 @@ pub mod folder;
 mod gather;
 mod kind;
 mod links;
+mod members;
 mod reflector;
 mod sight;
 mod slim;

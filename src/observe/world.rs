@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::change::{Change, Wake, wakes};
 use super::kind::Kind;
 use super::links::{Link, links};
-use super::slim::{EndpointSlice, Identity, Incident, Object, Pod, Policy, ReplicaSet, Seen, Sighting, State};
+use super::slim::{EndpointSlice, Identity, Incident, Member, Object, Pod, Policy, ReplicaSet, Seen, Sighting, State};
 use crate::plan::facts::{ConfigMapFacts, ServiceFacts, Workload};
 
 /// An object and how new it is.
@@ -212,6 +212,16 @@ impl Namespace {
     typed!(policy, RecoveryPolicy, Policy);
     typed!(state, StableState, State);
     typed!(recovery, Recovery, Incident);
+}
+
+impl Namespace {
+    /// The member of this kind and name, other than the target, its ConfigMaps and Services.
+    pub(super) fn member(&self, kind: Kind, name: &str) -> Option<&Member> {
+        match &self.get(kind, name)?.object {
+            Object::Member(member) => Some(member),
+            _ => None,
+        }
+    }
 }
 
 /// A change, if anything changed that may wake somebody.

@@ -6,6 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::closure::live_digest;
+use super::exposure;
 use super::facts::{Facts, PodFacts, Workload};
 use super::memory::{Memory, Since};
 use super::states;
@@ -165,10 +166,13 @@ impl Look<'_> {
 
         let evidence: Vec<&PodFacts> = pods.iter().copied().filter(|pod| self.counts(pod, memory, rolling)).collect();
         wakes.extend(memory.grace.as_ref().map(|grace| grace.at));
+        let cut_off = states::reference(self.facts).ok().and_then(|s| exposure::broken(self.facts, self.target, s));
+        memory.cut_off = cut_off.as_ref().map(|_| Since::carry(memory.cut_off.take(), (), self.now));
         let seen = self
             .at_once(&evidence, memory)
             .or_else(|| self.stuck(&pods, memory, rolling, patience, &mut wakes))
-            .or_else(|| self.unavailable(&pods, memory, ready, required, &mut wakes));
+            .or_else(|| self.unavailable(&pods, memory, ready, required, &mut wakes))
+            .or_else(|| self.cut_off(cut_off.as_ref(), memory, &mut wakes));
         let (symptom, bad_pods) = match seen {
             Some((reason, message, bad_pods)) => (Some(self.symptom(reason, message, memory)), bad_pods),
             None => {
@@ -181,6 +185,7 @@ impl Look<'_> {
             Some(symptom) => (Verdict::Unstable, symptom.reason, symptom.message.clone()),
             None if rolling => (Verdict::Unstable, Reason::RollingOut, format!("rolling out: {counts}")),
             None if short => (Verdict::Unstable, Reason::Unavailable, counts),
+            None if cut_off.is_some() => (Verdict::Unstable, Reason::CutOff, cut_off.unwrap_or_default()),
             // Pods that were added or moved do not break a soak, but what is not ready is not called healthy.
             None if ready < required => (Verdict::Stable, Reason::PodsStarting, counts),
             None => (Verdict::Stable, Reason::Healthy, counts),
@@ -317,6 +322,21 @@ impl Look<'_> {
             format!("the rollout does not get ready: {why}"),
             late.iter().map(|p| p.uid.clone()).collect(),
         ))
+    }
+
+    /// Traffic does not reach the target any more, for `unavailableFor`: Services and routes are often changed together.
+    fn cut_off(
+        &self,
+        broken: Option<&String>,
+        memory: &Memory,
+        wakes: &mut Vec<Timestamp>,
+    ) -> Option<(Reason, String, Vec<String>)> {
+        let due = memory.cut_off.as_ref()?.at + self.spec.detection.unavailable_for.signed();
+        if self.now < due {
+            wakes.push(due);
+            return None;
+        }
+        Some((Reason::CutOff, broken?.clone(), vec![]))
     }
 
     /// Who pauses a rollout lets it wait on purpose. Our own freeze does not make a stuck rollout any better.

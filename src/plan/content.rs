@@ -9,18 +9,14 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::member::MemberKind;
+use crate::api::stable_state::Group;
+
 /// Annotations of a pod template that ask for a restart and say nothing about behaviour.
 const RESTART_ANNOTATIONS: [&str; 2] = ["kubectl.kubernetes.io/restartedAt", "homeostat.dev/restarted-at"];
 
 /// The label that the Deployment controller adds to the templates of its ReplicaSets.
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";
-
-/// The parts of a Deployment's spec that are recorded and restored. `replicas` belongs to people and autoscalers,
-/// `paused` is how a freeze works, `selector` cannot change.
-pub const DEPLOYMENT_PARTS: [&str; 3] = ["template", "strategy", "minReadySeconds"];
-
-/// The parts of a ConfigMap that are recorded and restored.
-pub const CONFIG_MAP_PARTS: [&str; 2] = ["data", "binaryData"];
 
 /// JSON with sorted keys and no white space: the same value gives the same bytes.
 #[must_use]
@@ -41,14 +37,28 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The content of a Deployment, from its `spec`: an object with those of [`DEPLOYMENT_PARTS`] that are there.
+/// The content of an object of this kind: an object with those of its [parts](MemberKind::parts) that are there and not
+/// empty, each where it lies in the object.
 #[must_use]
-pub fn deployment(spec: &Value) -> Value {
-    let mut content = parts(spec, &DEPLOYMENT_PARTS);
-    if let Some(template) = content.get_mut("template") {
+pub fn of(kind: MemberKind, object: &Value) -> Value {
+    let mut content = Map::new();
+    for part in kind.parts() {
+        let found = part.iter().try_fold(object, |inner, key| inner.get(*key)).filter(|found| !empty(found));
+        if let (Some(found), Some((last, parents))) = (found, part.split_last()) {
+            insert(&mut content, parents, last, found.clone());
+        }
+    }
+    let mut content = Value::Object(content);
+    if let Some(template) = content.pointer_mut("/spec/template") {
         strip_template(template);
     }
     content
+}
+
+/// The digest of the content of an object of this kind.
+#[must_use]
+pub fn digest_of(kind: MemberKind, object: &Value) -> String {
+    digest(&canonical(&of(kind, object)))
 }
 
 /// The digest by which a pod template is compared with the templates of ReplicaSets. The controller compares
@@ -61,16 +71,6 @@ pub fn template_digest(template: &Value) -> String {
         metadata.retain(|key, value| key != "creationTimestamp" && !value.is_null());
     }
     digest(&canonical(&template))
-}
-
-/// The content of a ConfigMap: an object with those of [`CONFIG_MAP_PARTS`] that are there and not empty.
-#[must_use]
-pub fn config_map(object: &Value) -> Value {
-    let mut content = parts(object, &CONFIG_MAP_PARTS);
-    if let Value::Object(map) = &mut content {
-        map.retain(|_, part| part.as_object().is_some_and(|entries| !entries.is_empty()));
-    }
-    content
 }
 
 /// Names of the ConfigMaps that a pod template refers to: environment, volumes and projections.
@@ -89,11 +89,34 @@ pub fn config_map_references(template: &Value) -> BTreeSet<String> {
     names
 }
 
-/// The digest of a closure, from `(kind, name, digest)` of its members in any order. An absent member has an empty digest.
+/// Name of the ServiceAccount that a pod template names. `None` for the namespace's own, which always exists.
 #[must_use]
-pub fn closure_digest<'a>(members: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> String {
-    let sorted: BTreeSet<_> = members.into_iter().collect();
-    digest(&canonical(&json!(sorted)))
+pub fn service_account(template: &Value) -> Option<String> {
+    text(template, "/spec/serviceAccountName").filter(|name| name != "default")
+}
+
+/// Ports that the containers of a pod template declare, each by number and, if it has one, by name.
+#[must_use]
+pub fn ports(template: &Value) -> BTreeSet<String> {
+    let containers = each(template, "/spec/containers").chain(each(template, "/spec/initContainers"));
+    let ports = containers.flat_map(|container| each(container, "/ports"));
+    let names = ports.flat_map(|port| {
+        let number = port.get("containerPort").and_then(Value::as_i64).map(|number| number.to_string());
+        number.into_iter().chain(text(port, "/name"))
+    });
+    names.collect()
+}
+
+/// The digest of a closure, from the groups that it covers and `(kind, name, digest)` of its members, both in any
+/// order. An absent member has an empty digest.
+#[must_use]
+pub fn closure_digest<'a>(
+    groups: impl IntoIterator<Item = Group>,
+    members: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
+) -> String {
+    let groups: BTreeSet<_> = groups.into_iter().collect();
+    let members: BTreeSet<_> = members.into_iter().collect();
+    digest(&canonical(&json!([groups, members])))
 }
 
 /// The elements of the array at `pointer`; anything else has none.
@@ -105,12 +128,26 @@ fn text(value: &Value, pointer: &str) -> Option<String> {
     value.pointer(pointer)?.as_str().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
-fn parts(object: &Value, names: &[&str]) -> Value {
-    let found = names.iter().filter_map(|name| {
-        let part = object.get(*name).filter(|part| !part.is_null())?;
-        Some(((*name).to_owned(), part.clone()))
-    });
-    Value::Object(found.collect::<Map<_, _>>())
+fn empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(entries) => entries.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        _ => false,
+    }
+}
+
+/// Puts a value under `key` in the map at `parents`, which are made where they are missing.
+fn insert(content: &mut Map<String, Value>, parents: &[&str], key: &str, value: Value) {
+    match parents.split_first() {
+        None => drop(content.insert(key.to_owned(), value)),
+        Some((first, rest)) => {
+            let inner = content.entry(*first).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                insert(inner, rest, key, value);
+            }
+        }
+    }
 }
 
 fn strip_template(template: &mut Value) {
@@ -144,17 +181,33 @@ mod tests {
 
     #[test]
     fn a_restart_annotation_is_not_a_difference() {
-        let plain = json!({"template": {"metadata": {"labels": {"app": "a"}}, "spec": {}}, "replicas": 3});
-        let restarted = json!({"template": {"metadata": {"labels": {"app": "a"}, "creationTimestamp": null,
-            "annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}, "spec": {}}, "replicas": 5, "paused": true});
-        assert_eq!(deployment(&plain), deployment(&restarted));
+        let plain = json!({"spec": {"template": {"metadata": {"labels": {"app": "a"}}, "spec": {}}, "replicas": 3}});
+        let restarted = json!({"spec": {"template": {"metadata": {"labels": {"app": "a"}, "creationTimestamp": null,
+            "annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}, "spec": {}}, "replicas": 5, "paused": true}});
+        assert_eq!(of(MemberKind::Deployment, &plain), of(MemberKind::Deployment, &restarted));
     }
 
     #[test]
     fn an_added_environment_variable_is_a_difference() {
-        let before = json!({"template": {"spec": {"containers": [{"name": "a"}]}}});
-        let after = json!({"template": {"spec": {"containers": [{"name": "a", "env": [{"name": "X"}]}]}}});
-        assert_ne!(deployment(&before), deployment(&after));
+        let before = json!({"spec": {"template": {"spec": {"containers": [{"name": "a"}]}}}});
+        let after = json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "env": [{"name": "X"}]}]}}}});
+        assert_ne!(of(MemberKind::Deployment, &before), of(MemberKind::Deployment, &after));
+    }
+
+    #[test]
+    fn what_the_api_server_assigns_is_no_content_of_a_service() {
+        let service = |address: &str| json!({"spec": {"clusterIP": address, "ports": [{"port": 80}], "selector": {}}});
+        assert_eq!(of(MemberKind::Service, &service("10.0.0.1")), json!({"spec": {"ports": [{"port": 80}]}}));
+        assert_eq!(digest_of(MemberKind::Service, &service("a")), digest_of(MemberKind::Service, &service("b")));
+    }
+
+    #[test]
+    fn an_identity_outside_of_the_cluster_is_content_of_a_service_account() {
+        let account =
+            |role: &str| json!({"metadata": {"annotations": {"eks.amazonaws.com/role-arn": role, "x": role}}});
+        let kind = MemberKind::ServiceAccount;
+        assert_ne!(digest_of(kind, &account("a")), digest_of(kind, &account("b")));
+        assert_eq!(of(kind, &account("a")).pointer("/metadata/annotations/x"), None);
     }
 
     #[test]
@@ -183,7 +236,10 @@ mod tests {
             json!({"template": 3, "data": "x"}),
             json!({"template": {"metadata": 1}}),
         ] {
-            let _ = (deployment(&odd), config_map(&odd), config_map_references(&odd), template_digest(&odd));
+            for kind in MemberKind::ALL {
+                let _ = of(kind, &odd);
+            }
+            let _ = (config_map_references(&odd), service_account(&odd), template_digest(&odd));
         }
     }
 }

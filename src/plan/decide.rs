@@ -4,16 +4,19 @@
 
 use jiff::Timestamp;
 
+use super::closure;
 use super::content::digest;
 use super::facts::Facts;
 use super::guard::{self, Case, Refusal};
 use super::journal::cut;
 use super::steps;
+use crate::api::policy::GuardRailPolicy;
 use crate::api::recovery::{Alternative, Decision, Remediation, Remedy, Step};
 use crate::api::{Mode, Reason};
 
 /// Remedies from the smallest reach to the widest; containment without repair comes last.
-const ORDER: [Remedy; 4] = [Remedy::IsolatePods, Remedy::Rollback, Remedy::Failover, Remedy::Freeze];
+const ORDER: [Remedy; 5] =
+    [Remedy::IsolatePods, Remedy::Rollback, Remedy::RestoreGuardRails, Remedy::Failover, Remedy::Freeze];
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ pub fn decide(case: &Case, recovery: &str) -> Choice {
         (Remedy::Freeze, Some(refusal)) => (Reason::RolloutFrozen, format!("contained only: {}", refusal.message)),
         (Remedy::Freeze, None) => (Reason::RolloutFrozen, case.triage.message.clone()),
         (Remedy::IsolatePods, _) => (Reason::PodIsolated, case.triage.message.clone()),
-        (Remedy::Rollback, _) => (Reason::ChangeReverted, case.triage.message.clone()),
+        (Remedy::Rollback | Remedy::RestoreGuardRails, _) => (Reason::ChangeReverted, case.triage.message.clone()),
         (Remedy::Failover, _) => (Reason::TrafficMoved, format!("the target is down and {}", case.triage.message)),
     };
     let plan_digest = if steps.is_empty() { String::new() } else { plan_digest(&steps) };
@@ -75,10 +78,14 @@ pub fn hold(refusal: Refusal) -> Choice {
     Choice { decision, steps: vec![], until }
 }
 
-/// The mode in force: the policy's, lowered to the ceiling of the operator.
+/// The mode in force for a remedy: the policy's, lowered to the ceiling of the operator, and to approval for guard
+/// rails unless the policy says that they are restored.
 #[must_use]
-pub fn mode(facts: &Facts) -> Option<Mode> {
-    Some(facts.policy.as_ref()?.spec.mode.min(facts.ceiling.mode))
+pub fn mode(facts: &Facts, remedy: Remedy) -> Option<Mode> {
+    let spec = &facts.policy.as_ref()?.spec;
+    let asks = remedy == Remedy::RestoreGuardRails && spec.closure.guard_rails != GuardRailPolicy::Restore;
+    let most = if asks { Mode::Recommend } else { Mode::Enforce };
+    Some(spec.mode.min(facts.ceiling.mode).min(most))
 }
 
 /// The remedy whose refusal explains a hold best.
@@ -86,11 +93,17 @@ fn primary(case: &Case) -> Remedy {
     use crate::api::recovery::Suspect;
     match case.triage.suspect {
         Suspect::Pod => Remedy::IsolatePods,
+        Suspect::Change if only_guard_rails(case) => Remedy::RestoreGuardRails,
         Suspect::Change => Remedy::Rollback,
         // Without a standby the honest answer is that there is nothing to revert.
         Suspect::Unknown if case.policy.spec.actions.failover.is_none() => Remedy::Rollback,
         Suspect::Unknown => Remedy::Failover,
     }
+}
+
+fn only_guard_rails(case: &Case) -> bool {
+    closure::restorable(case.facts, case.reference).is_empty()
+        && !closure::guard_rails(case.facts, case.reference).is_empty()
 }
 
 /// What an approval is bound to: every step's remediation, object and content.

@@ -25,7 +25,7 @@ const LEFTOVERS: f64 = 0.10;
 pub fn distance(facts: &Facts, state: &StateFacts) -> Option<Drift> {
     let target = facts.target.as_ref()?;
     let changed = differences(facts, state);
-    let names: Vec<_> = changed.iter().map(|d| format!("{} {}", d.stable.kind, d.stable.name)).collect();
+    let names: Vec<_> = changed.iter().map(|d| format!("{} {}", d.kind, d.name)).collect();
     let pods: Vec<_> = facts.live_pods().collect();
     let ready: Vec<_> = pods.iter().filter(|pod| pod.ready).collect();
     let wanted = usize::try_from(target.replicas).unwrap_or(0);

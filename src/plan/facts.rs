@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::member::MemberKind;
 use crate::api::recovery::{Journal, RecoverySpec};
-use crate::api::stable_state::{FieldOwner, Review};
+use crate::api::stable_state::{FieldOwner, Group, Review};
 use crate::api::{RecoveryPolicySpec, RecoveryPolicyStatus};
 
 /// Everything known about one policy at one moment.
@@ -35,6 +36,9 @@ pub struct Facts {
     pub quarantined: Vec<PodFacts>,
     /// ConfigMaps that the live target or any of its states refers to, by name; absent ones are missing here.
     pub config_maps: BTreeMap<String, ConfigMapFacts>,
+    /// Every other object that belongs to the live closure or that a state records, ConfigMaps and the target excepted.
+    #[serde(default)]
+    pub objects: Vec<ObjectFacts>,
     /// Services whose selector matches the target's pod template, and the one named for failover.
     pub services: Vec<ServiceFacts>,
     /// The declared standby, if it is declared and exists.
@@ -133,6 +137,12 @@ pub struct Workload {
     pub labels: BTreeMap<String, String>,
     /// Names of ConfigMaps that the template refers to.
     pub config_maps: BTreeSet<String>,
+    /// The ServiceAccount that the template names, other than the namespace's own.
+    #[serde(default)]
+    pub service_account: Option<String>,
+    /// Ports that its containers declare, each by number and, if it has one, by name.
+    #[serde(default)]
+    pub ports: BTreeSet<String>,
     /// The field manager that owns most of the template.
     pub field_owner: Option<FieldOwner>,
 }
@@ -199,6 +209,29 @@ pub struct ConfigMapFacts {
     pub field_owner: Option<FieldOwner>,
 }
 
+/// An object that is or was a member of the closure, reduced to its identity and digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectFacts {
+    /// Its kind.
+    pub kind: MemberKind,
+    /// Name.
+    pub name: String,
+    /// Uid; empty if it does not exist and the target refers to it.
+    pub uid: String,
+    /// Digest of its content; empty if it does not exist.
+    pub digest: String,
+    /// Size of the content in bytes of canonical JSON.
+    pub size: usize,
+    /// The live target refers to it, or it attaches itself to the live target.
+    pub belongs: bool,
+    /// Names of the Services that it leads to and that do not exist. Only for routes.
+    #[serde(default)]
+    pub dangling: BTreeSet<String>,
+    /// The most replicas that it lets the target have. Only for autoscalers.
+    #[serde(default)]
+    pub most_replicas: Option<i32>,
+}
+
 /// A Service and what it offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceFacts {
@@ -208,6 +241,15 @@ pub struct ServiceFacts {
     pub uid: String,
     /// Its selector.
     pub selector: BTreeMap<String, String>,
+    /// Digest of its content.
+    #[serde(default)]
+    pub digest: String,
+    /// Size of the content in bytes of canonical JSON.
+    #[serde(default)]
+    pub size: usize,
+    /// The pods' ports that it sends to, by number or name.
+    #[serde(default)]
+    pub target_ports: BTreeSet<String>,
     /// The Recovery that switched it.
     pub switched_by: Option<String>,
     /// Uids of the pods that its EndpointSlices offer as ready.
@@ -237,10 +279,16 @@ pub struct StateFacts {
     pub uid: String,
     /// Digest over all members.
     pub digest: String,
+    /// Which parts of the closure it covers.
+    #[serde(default)]
+    pub groups: BTreeSet<Group>,
     /// The target's name it was recorded for.
     pub target: String,
     /// Its members.
     pub members: Vec<MemberFacts>,
+    /// Pods that were wanted, and ready.
+    #[serde(default)]
+    pub replicas: i32,
     /// When it was recorded.
     pub created: Timestamp,
     /// The slowest pod's time from creation to ready, in seconds.
@@ -254,7 +302,7 @@ pub struct StateFacts {
 /// One member of a state, without its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberFacts {
-    /// `Deployment` or `ConfigMap`.
+    /// Its kind, by name.
     pub kind: String,
     /// Name.
     pub name: String,
@@ -295,6 +343,12 @@ impl Facts {
     #[must_use]
     pub fn open_recovery(&self) -> Option<&RecoveryFacts> {
         self.recoveries.iter().rev().find(|recovery| recovery.open())
+    }
+
+    /// The object of this kind and name, if it belongs to the closure or a state records it.
+    #[must_use]
+    pub fn object(&self, kind: MemberKind, name: &str) -> Option<&ObjectFacts> {
+        self.objects.iter().find(|object| object.kind == kind && object.name == name)
     }
 
     /// Pods that count: not being deleted and not ended.

@@ -9,11 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::assess::{self, Assessment, Symptom, Verdict};
 use super::decide::{self, Choice};
 use super::due::{next_removal, outstanding, planned_removal};
-use super::facts::{Facts, PolicyFacts, RecoveryFacts};
+use super::facts::{Facts, PolicyFacts, RecoveryFacts, StateFacts};
 use super::guard::{Case, Refusal};
 use super::memory::{Memory, Since};
 use super::receipt::settle;
-use super::{letting_go, states, steps, triage, verify};
+use super::{closure, letting_go, states, steps, triage, verify};
 use crate::api::policy::Failback;
 use crate::api::recovery::{ApprovalDecision, Journal, ObjectRef, Phase, Remediation, Remedy, StepState, Suspect};
 use crate::api::recovery::{SymptomRecord, Timeline};
@@ -53,6 +53,9 @@ pub(super) fn begin(view: &View) -> Option<Turn> {
     let policy = in_charge(view.facts)?;
     let symptom = view.assessment.symptom.as_ref()?;
     let target = view.facts.target.as_ref()?;
+    if hands_off(view, symptom) {
+        return None;
+    }
     let name = next_name(view.facts, &target.uid);
     let (choice, suspect, reference) = choose(view, policy, symptom, None, &name);
     let mut journal = Journal {
@@ -76,9 +79,21 @@ pub(super) fn begin(view: &View) -> Option<Turn> {
         message: String::new(),
     };
     let until = choice.until;
-    adopt(&mut journal, choice, decide::mode(view.facts)?, None, view.now);
+    let mode = decide::mode(view.facts, choice.decision.remedy)?;
+    adopt(&mut journal, choice, mode, None, view.now);
     let effects = outstanding(&journal, view.now);
     Some(Turn { recovery: name, record: Some(Record::Open(Box::new(journal))), effects, until })
+}
+
+/// A person made us let go of this trouble: it stays theirs until it is over, or until something is changed.
+fn hands_off(view: &View, symptom: &Symptom) -> bool {
+    let Some(last) = view.facts.recoveries.last().map(|last| &last.journal) else { return false };
+    let closed = last.timeline.closed.as_ref();
+    // After a restart it is not known that the trouble never ended; then the content has to tell.
+    let same = closed.is_some_and(|closed| symptom.since <= closed.0) || last.broken == view.assessment.closure;
+    let earned = view.facts.states.iter().any(|state| state.digest == view.assessment.closure);
+    let began_after = closed.is_some_and(|closed| symptom.since > closed.0);
+    last.reason == Reason::AbortedByUser && same && !(earned && began_after)
 }
 
 /// Takes an open incident one step further.
@@ -176,7 +191,7 @@ fn choose(
             let triage = triage::triage(facts, assessment, symptom, reference);
             let case = Case { facts, policy, target, assessment, symptom, triage: &triage, reference, open, now };
             let choice = decide::decide(&case, name);
-            let restored = choice.decision.remedy == Remedy::Rollback;
+            let restored = choice.decision.remedy.restores();
             (choice, triage.suspect, if restored { reference.name.clone() } else { String::new() })
         }
     }
@@ -306,10 +321,10 @@ fn try_again(view: &View, open: &RecoveryFacts, journal: &mut Journal) -> Option
     let current = RecoveryFacts { journal: journal.clone(), ..open.clone() };
     let (choice, suspect, reference) = choose(view, policy, symptom, Some(&current), &open.name);
     let until = choice.until;
-    let mode = decide::mode(view.facts)?;
+    let mode = decide::mode(view.facts, choice.decision.remedy)?;
     let answered = open.spec.approval.as_ref().filter(|answer| answer.plan_digest == choice.decision.plan_digest);
     let mut next = journal.clone();
-    if choice.decision.remedy == Remedy::Rollback {
+    if choice.decision.remedy.restores() {
         next.stable_state = reference;
     }
     next.suspect = suspect;
@@ -343,20 +358,28 @@ fn proven(view: &View, missing: &[String], memory: &mut Memory) -> Option<Result
 
 fn close_recovered(view: &View, journal: &mut Journal, from: Timestamp) -> Option<Timestamp> {
     let now = view.now;
-    let at_home = states::reference(view.facts).is_ok_and(|state| state.digest == view.assessment.closure);
-    let (outcome, message) = match at_home {
-        true => (Outcome::Recovered, "verified: back, healthy and unmarked for the whole window"),
-        // Healthy is not enough to be called recovered: this content has not earned a stable state.
-        false => (Outcome::PartiallyRecovered, "healthy and unmarked for the whole window, but not in a stable state"),
-    };
+    let back = "healthy and unmarked for the whole window";
+    let (outcome, message) =
+        match states::reference(view.facts).ok().filter(|state| closure::at_home(view.facts, state)) {
+            Some(state) => (Outcome::Recovered, format!("verified: back, {back}{}", left_alone(view.facts, state))),
+            // Healthy is not enough to be called recovered: this content has not earned a stable state.
+            None => (Outcome::PartiallyRecovered, format!("{back}, but not in a stable state")),
+        };
     journal.phase = Phase::Closed;
     journal.outcome = Some(outcome);
     journal.reason = Reason::Verified;
-    journal.message = message.into();
+    journal.message = cut(&message);
     journal.timeline.converged = Some(MicroTime(from));
     journal.timeline.verified = Some(MicroTime(now));
     journal.timeline.closed = Some(MicroTime(now));
     None
+}
+
+/// What differs and is not ours to put back, for people.
+fn left_alone(facts: &Facts, state: &StateFacts) -> String {
+    let left = closure::differences(facts, state);
+    let names: Vec<_> = left.iter().map(|difference| format!("{} {}", difference.kind, difference.name)).collect();
+    if names.is_empty() { String::new() } else { format!("; left as it is: {}", names.join(", ")) }
 }
 
 /// Deterministic, so that two replicas that decide at once collide instead of acting twice.

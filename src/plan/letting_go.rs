@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::closure::live_digest;
+use super::closure::{self, live_digest};
 use super::facts::{Facts, RecoveryFacts};
 use super::journal::{View, cut};
+use super::member::MemberKind;
 use super::{steps, verify};
 use crate::api::recovery::{Journal, Phase, Remediation, Remedy, Step, StepState};
+use crate::api::stable_state::Group;
 use crate::api::{Mode, Outcome, Reason};
 
 /// How an incident ends when we let go.
@@ -152,7 +154,7 @@ fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
     if let Some(step) = switched(journal) {
         return (!as_switched(facts, open, step)).then(|| format!("somebody changed {}", step.object));
     }
-    let restoring = journal.attempt > 0 && journal.decision.remedy == Remedy::Rollback;
+    let restoring = journal.attempt > 0 && journal.decision.remedy.restores();
     if journal.decision.remedy == Remedy::Failover && journal.attempt > 0 {
         return None;
     }
@@ -162,16 +164,13 @@ fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
     }
     let state = facts.states.iter().find(|state| state.name == journal.stable_state)?;
     state.members.iter().find_map(|member| {
-        let live = match member.kind.as_str() {
-            "Deployment" => target.digest.as_str(),
-            _ => facts.config_maps.get(&member.name).map_or("", |found| found.digest.as_str()),
-        };
-        let step = journal.steps.iter().rev().find(|step| {
-            let restores = matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreConfigMap);
-            restores && step.object.kind == member.kind && step.object.name == member.name
-        });
-        let expected = match step {
-            None => live == member.digest,
+        let kind = MemberKind::of(&member.kind)?;
+        let live = closure::live_of(facts, kind, &member.name).1;
+        let of_member =
+            |step: &&Step| restores_content(step) && step.object.kind == member.kind && step.object.name == member.name;
+        let expected = match journal.steps.iter().rev().find(of_member) {
+            // What the plan left alone may be anybody's to change, but for what the pods are made of.
+            None => live == member.digest || !kind.referred_to() || kind.group() == Some(Group::GuardRails),
             Some(step) if step.state == StepState::Done => live == step.to,
             Some(step) => live == step.from || live == step.to,
         };
@@ -181,8 +180,9 @@ fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
 
 /// Some content was put back in this incident.
 fn restored(journal: &Journal) -> bool {
-    journal.steps.iter().any(|step| {
-        let restores = matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreConfigMap);
-        restores && step.state == StepState::Done
-    })
+    journal.steps.iter().any(|step| restores_content(step) && step.state == StepState::Done)
+}
+
+fn restores_content(step: &Step) -> bool {
+    matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreObject | Remediation::RemoveObject)
 }

@@ -44,6 +44,8 @@ pub struct Memory {
     pub rollout: Option<Since<String>>,
     /// Fewer pods ready than required.
     pub short: Option<Since<()>>,
+    /// Traffic does not reach the target.
+    pub cut_off: Option<Since<()>>,
     /// A symptom that counts; the value is the digest of the closure that was live when it began.
     pub symptom: Option<Since<String>>,
     /// The closure in which trouble began that has not ended since, by digest: a change in the middle of it is not its

@@ -42,7 +42,10 @@ pub fn receive(journal: &mut Journal, index: usize, receipt: &Receipt, now: Time
             // A pod that changed hands, or fields that nobody can take back, do not end the incident.
             let essential = matches!(
                 remediation,
-                Remediation::RestoreTemplate | Remediation::RestoreConfigMap | Remediation::SwitchService
+                Remediation::RestoreTemplate
+                    | Remediation::RestoreObject
+                    | Remediation::RemoveObject
+                    | Remediation::SwitchService
             );
             if essential && journal.phase == Phase::Acting {
                 // What we hold is planned anew by letting go; the rest of this plan must not follow.

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::assess::{Assessment, Verdict};
-use super::facts::{Facts, PolicyFacts};
+use super::closure::{self, live_members};
+use super::facts::Facts;
 use super::memory::{Memory, Since};
 use super::states;
-use crate::api::policy::MemberPolicy;
 use crate::api::stable_state::{LARGEST_MEMBER, MOST_MEMBERS};
 
 /// A closure that has earned the name of a stable state.
@@ -59,7 +59,7 @@ pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Ti
     if facts.states.iter().any(|state| state.digest == assessment.closure && states::usable(facts, state).is_ok()) {
         return Soak::Recorded;
     }
-    if let Some(message) = too_large(facts, policy) {
+    if let Some(message) = too_large(facts) {
         return Soak::TooLarge(message);
     }
     if now < due || assessment.ready < assessment.required {
@@ -77,15 +77,16 @@ pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Ti
 }
 
 /// Why the closure cannot be recorded, if it cannot.
-fn too_large(facts: &Facts, policy: &PolicyFacts) -> Option<String> {
-    let target = facts.target.as_ref().filter(|_| policy.spec.closure.config_maps != MemberPolicy::Ignore)?;
-    let members = target.config_maps.len() + 1;
-    if members > MOST_MEMBERS {
-        return Some(format!("{members} members in the closure; at most {MOST_MEMBERS} are recorded"));
+fn too_large(facts: &Facts) -> Option<String> {
+    let members = live_members(facts)?;
+    if members.len() > MOST_MEMBERS {
+        return Some(format!("{} members in the closure; at most {MOST_MEMBERS} are recorded", members.len()));
     }
-    let mut referred = target.config_maps.iter().filter_map(|name| facts.config_maps.get(name));
-    let large = referred.find(|config_map| config_map.size > LARGEST_MEMBER)?;
-    Some(format!("ConfigMap {} has {} bytes; at most {LARGEST_MEMBER} are recorded", large.name, large.size))
+    let (kind, name, size) = members
+        .into_iter()
+        .map(|(kind, name, ..)| (kind, name, closure::size_of(facts, kind, name)))
+        .find(|(.., size)| *size > LARGEST_MEMBER)?;
+    Some(format!("{kind} {name} has {size} bytes; at most {LARGEST_MEMBER} are recorded"))
 }
 
 fn restarts(facts: &Facts, memory: &Memory) -> u32 {

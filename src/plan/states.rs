@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::closure::live_digest;
 use super::facts::{Facts, RecoveryFacts, StateFacts};
 use super::guard::Refusal;
-use crate::api::recovery::Remedy;
 use crate::api::stable_state::Review;
 use crate::api::{Outcome, Reason};
 
@@ -81,7 +80,7 @@ fn proven_bad(facts: &Facts, state: &StateFacts) -> bool {
         let journal = &recovery.journal;
         journal.broken == state.digest
             && journal.outcome == Some(Outcome::Recovered)
-            && journal.decision.remedy == Remedy::Rollback
+            && journal.decision.remedy.restores()
             && detected(recovery).is_some_and(|at| at > state.created)
     })
 }

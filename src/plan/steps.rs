@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::closure::differences;
+use super::closure::{self, Difference};
 use super::facts::{Facts, PodFacts, ServiceFacts, Workload};
 use super::guard::Case;
+use super::member::MemberKind;
 use crate::api::recovery::{ObjectRef, Remediation, Remedy, Step, StepState};
 use crate::api::stable_state::FieldOwner;
 
@@ -23,6 +24,7 @@ pub fn of(case: &Case, remedy: Remedy, recovery: &str) -> Vec<Step> {
         Remedy::Hold => vec![],
         Remedy::Freeze => vec![freeze(case.target)],
         Remedy::Rollback => rollback(case, recovery),
+        Remedy::RestoreGuardRails => restore(case, &closure::guard_rails(case.facts, case.reference)),
         Remedy::IsolatePods => isolate(case),
         Remedy::Failover => failover(case),
     }
@@ -60,28 +62,41 @@ fn freeze(target: &Workload) -> Step {
 }
 
 fn rollback(case: &Case, recovery: &str) -> Vec<Step> {
-    let changed = differences(case.facts, case.reference);
-    let mut steps = vec![];
-    let mut owners = vec![];
-    for difference in &changed {
-        let stable = difference.stable;
-        let object = ObjectRef { kind: stable.kind.clone(), name: stable.name.clone(), uid: difference.uid.clone() };
-        let intent = format!("restore {object} as recorded in StableState {}", case.reference.name);
-        let remediation = match stable.kind.as_str() {
-            "Deployment" => Remediation::RestoreTemplate,
-            _ => Remediation::RestoreConfigMap,
-        };
-        owners.push((object.clone(), stable.owner.clone()));
-        steps.push(step(remediation, object, intent, difference.live.clone(), stable.digest.clone()));
-    }
+    let mut steps = restore(case, &closure::restorable(case.facts, case.reference));
     let restores_template = steps.iter().any(|step| step.remediation == Remediation::RestoreTemplate);
     if case.target.frozen_by.as_deref() == Some(recovery) && !restores_template {
-        steps.extend(release(case.facts, recovery).into_iter().filter(|s| s.remediation == Remediation::ReleaseFreeze));
+        let release = release(case.facts, recovery);
+        let at = steps.iter().position(|step| step.remediation == Remediation::HandBackFields).unwrap_or(steps.len());
+        steps.splice(at..at, release.into_iter().filter(|step| step.remediation == Remediation::ReleaseFreeze));
     }
-    // An object that we create has no uid yet to hand back by; its fields are ours until its owner applies it again.
-    let existing = owners.iter().filter(|(object, _)| !object.uid.is_empty());
-    steps.extend(existing.flat_map(|(object, owner)| hand_back(object, owner.as_ref())));
     steps
+}
+
+/// What brings these members back, in their order; then their fields go back to whom they belonged.
+fn restore(case: &Case, differences: &[Difference]) -> Vec<Step> {
+    let state = &case.reference.name;
+    let object = |difference: &Difference| ObjectRef {
+        kind: difference.kind.name().into(),
+        name: difference.name.into(),
+        uid: difference.uid.into(),
+    };
+    let restored = differences.iter().map(|difference| {
+        let object = object(difference);
+        let (remediation, intent) = match difference.kind {
+            _ if difference.added() => {
+                (Remediation::RemoveObject, format!("delete {object}, which StableState {state} does not have"))
+            }
+            MemberKind::Deployment => (Remediation::RestoreTemplate, recorded(&object, state)),
+            _ => (Remediation::RestoreObject, recorded(&object, state)),
+        };
+        step(remediation, object, intent, difference.live.into(), difference.stable.into())
+    });
+    let handed_back = differences.iter().filter_map(|difference| hand_back(&object(difference), difference.owner));
+    restored.chain(handed_back).collect()
+}
+
+fn recorded(object: &ObjectRef, state: &str) -> String {
+    format!("restore {object} as recorded in StableState {state}")
 }
 
 fn isolate(case: &Case) -> Vec<Step> {

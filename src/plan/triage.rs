@@ -26,7 +26,9 @@ pub struct Triage {
 /// Names the suspect of `symptom`, compared with the `reference` state.
 #[must_use]
 pub fn triage(facts: &Facts, assessment: &Assessment, symptom: &Symptom, reference: &StateFacts) -> Triage {
-    let changed = differences(facts, reference);
+    let mut changed = differences(facts, reference);
+    // What was added and takes nothing away from the target's pods explains nothing.
+    changed.retain(|difference| !difference.added() || difference.kind.removable());
     if changed.is_empty() {
         // What keeps one pod from being made keeps its successor from it as well: a registry, a quota, a missing right.
         let of_the_pod = !matches!(symptom.reason, Reason::ImagePull | Reason::PodCreation);
@@ -38,7 +40,7 @@ pub fn triage(facts: &Facts, assessment: &Assessment, symptom: &Symptom, referen
             }
         };
     }
-    let names: Vec<_> = changed.iter().map(|d| format!("{} {}", d.stable.kind, d.stable.name)).collect();
+    let names: Vec<_> = changed.iter().map(|d| format!("{} {}", d.kind, d.name)).collect();
     let names = names.join(", ");
     if symptom.closure == reference.digest {
         let message = format!("{names} changed, but the symptom began before");

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::assess::{Assessment, Verdict};
-use super::closure::differences;
+use super::closure;
 use super::facts::{Facts, RecoveryFacts, Workload};
 use super::states;
 use crate::api::recovery::{Remediation, Remedy, StepState};
@@ -15,7 +15,7 @@ use crate::api::recovery::{Remediation, Remedy, StepState};
 pub fn missing(facts: &Facts, assessment: &Assessment, recovery: &RecoveryFacts) -> Vec<String> {
     let Some(target) = &facts.target else { return vec!["the target does not exist".into()] };
     let mut missing = health(facts, assessment, target);
-    if recovery.journal.decision.remedy == Remedy::Rollback {
+    if recovery.journal.decision.remedy.restores() {
         missing.extend(content(facts, recovery));
     }
     missing.extend(leftovers(facts, recovery, target));
@@ -69,11 +69,14 @@ fn content(facts: &Facts, recovery: &RecoveryFacts) -> Vec<String> {
     let Some(state) = facts.states.iter().find(|state| state.name == *name) else {
         return vec![format!("StableState {name} is gone")];
     };
-    let mut missing: Vec<_> = differences(facts, state)
+    let mut differing = closure::restorable(facts, state);
+    // Guard rails that this incident did not write are an administrator's, and stay as they are.
+    if recovery.journal.decision.remedy == Remedy::RestoreGuardRails {
+        differing.extend(closure::guard_rails(facts, state));
+    }
+    let mut missing: Vec<_> = differing
         .into_iter()
-        .map(|difference| {
-            format!("{} {} differs from StableState {name}", difference.stable.kind, difference.stable.name)
-        })
+        .map(|difference| format!("{} {} differs from StableState {name}", difference.kind, difference.name))
         .collect();
     if let Err(refusal) = states::usable(facts, state) {
         missing.push(refusal.message);

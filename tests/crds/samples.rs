@@ -63,6 +63,7 @@ fn the_full_sample_shows_every_field_and_the_defaults() {
     let written: Value = serde_saphyr::from_str(&read("deploy/samples/full.yaml")).expect("YAML");
     assert_eq!(missing("spec", &schema("RecoveryPolicy")["properties"]["spec"], &written["spec"]), [""; 0]);
     assert!(full.actions.failover.take().is_some());
+    assert!(full.service_account_name.take().is_some());
     assert_eq!(full, minimal);
 }
 

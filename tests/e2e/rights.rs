@@ -17,7 +17,12 @@ type Right = (String, String, String);
 
 async fn requests(cluster: &Cluster) -> Result<Vec<AuditEvent>> {
     let events = cluster.audit().await?.into_iter();
-    let ours = events.filter(|event| event.user.starts_with("system:serviceaccount:") && event.user.ends_with(ACCOUNT));
+    // What was asked in the name of a policy's account was allowed or forbidden to that account.
+    let ours = events.filter(|event| {
+        event.impersonated.is_none()
+            && event.user.starts_with("system:serviceaccount:")
+            && event.user.ends_with(ACCOUNT)
+    });
     Ok(ours.collect())
 }
 

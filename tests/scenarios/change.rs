@@ -87,7 +87,7 @@ fn a_broken_config_map_alone_is_restored() {
     world.restart_pods();
     world.run_until_closed(600);
     world.assert_closed(Outcome::Recovered, Reason::Verified);
-    assert_eq!(world.done(), [Remediation::RestoreConfigMap, Remediation::HandBackFields]);
+    assert_eq!(world.done(), [Remediation::RestoreObject, Remediation::HandBackFields]);
     assert_eq!(world.facts.config_maps["settings"].digest, config("good"));
 }
 
@@ -97,7 +97,7 @@ fn a_deleted_config_map_is_created_again() {
     world.behaviours.insert(String::new(), Behaviour::CrashLoop);
     world.facts.config_maps.remove("settings");
     world.bad_pods = world.facts.pods.iter().map(|pod| pod.uid.clone()).collect();
-    world.run_until(60, |world| world.count(Remediation::RestoreConfigMap) == 1);
+    world.run_until(60, |world| world.count(Remediation::RestoreObject) == 1);
     world.bad_pods.clear();
     world.run_until_closed(600);
     world.assert_closed(Outcome::Recovered, Reason::Verified);
@@ -111,7 +111,7 @@ fn with_image_and_config_map_in_one_release_the_config_map_goes_first() {
     world.run_until_closed(600);
     assert_restored(&world);
     assert_eq!(world.facts.config_maps["settings"].digest, config("good"));
-    assert_eq!(world.done()[..2], [Remediation::RestoreConfigMap, Remediation::RestoreTemplate]);
+    assert_eq!(world.done()[..2], [Remediation::RestoreObject, Remediation::RestoreTemplate]);
 }
 
 #[test]

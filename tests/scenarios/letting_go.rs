@@ -1,5 +1,6 @@
 //! Whenever it is no longer ours: release what we hold, and write nothing more.
 
+use homeostat::api::policy::Isolate;
 use homeostat::api::{Mode, Outcome, Phase, Reason, Remediation};
 
 use crate::world::{Behaviour, Crash, World, deployment};
@@ -250,4 +251,21 @@ fn a_refused_deletion_does_not_open_a_closed_incident_again() {
     }
     assert_eq!(world.journal().phase, Phase::Closed);
     assert_eq!(world.journal().outcome, Some(Outcome::Recovered));
+}
+
+#[test]
+fn after_an_abort_the_same_trouble_is_left_to_the_person() {
+    let mut world = World::stable(5).actions(Some(Isolate::default()), None);
+    world.release_bad("v2", Behaviour::CrashLoop);
+    world.run_until(120, |world| world.target().paused);
+    world.abort();
+    world.run_until_closed(60);
+    world.run(120);
+    world.lose_memory();
+    world.run(120);
+    assert_eq!(world.facts.recoveries.len(), 1, "{:#?}", world.journal());
+    assert_eq!((world.count(Remediation::FreezeRollout), world.target().paused), (1, false));
+    // Another change is other trouble.
+    world.release_bad("v3", Behaviour::CrashLoop);
+    world.run_until(300, |world| world.facts.recoveries.len() == 2);
 }

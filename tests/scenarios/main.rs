@@ -3,6 +3,7 @@
 //! left behind, rest after every change) is checked by the world itself at every step.
 
 mod change;
+mod closure;
 mod letting_go;
 mod mode;
 mod pods;

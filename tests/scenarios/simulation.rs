@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use homeostat::api::policy::Failback;
+use homeostat::api::policy::{Failback, GuardRailPolicy};
 use homeostat::api::recovery::ApprovalDecision;
 use homeostat::api::{Mode, Remediation};
+use homeostat::plan::member::MemberKind;
 
 use crate::world::{Behaviour, Crash, World};
 
@@ -44,7 +45,7 @@ fn fault(world: &mut World, chance: &mut Chance, constant: bool) {
     let behaviour = behaviours[chance.below(5) as usize];
     let version = format!("v{}", chance.below(6));
     let exists = world.facts.target.is_some();
-    match chance.below(22) {
+    match chance.below(24) {
         0..4 if constant => world.dependency_down = !world.dependency_down,
         0..3 if exists => world.release_bad(&version, behaviour),
         3 => world.configure_bad(&version, behaviour),
@@ -72,8 +73,14 @@ fn fault(world: &mut World, chance: &mut Chance, constant: bool) {
             let decision = if chance.one_in(3) { ApprovalDecision::Reject } else { ApprovalDecision::Approve };
             world.answer(decision, &digest);
         }
+        // What we hold still is what people most often want back.
+        19 if world.facts.target.as_ref().is_some_and(|target| target.frozen_by.is_some()) => world.abort(),
         19 if !world.facts.recoveries.is_empty() && chance.one_in(3) => world.abort(),
         20 if exists && chance.one_in(3) => world.scale_to(chance.below(6) as i32),
+        22 => match world.digest(MemberKind::NetworkPolicy, "deny") {
+            None => world.attach(MemberKind::NetworkPolicy, "deny", "added"),
+            Some(_) => world.facts.objects.clear(),
+        },
         21 if exists && chance.one_in(4) => world.replace_target(&version),
         _ => {}
     }
@@ -104,6 +111,12 @@ fn simulate(seed: u64) -> Vec<Remediation> {
     let with_standby = chance.one_in(3);
     let constant = with_standby && chance.one_in(2);
     let mut world = if with_standby { World::with_standby(Failback::Automatic) } else { World::stable(5) };
+    if chance.one_in(8) {
+        // Nothing but containment: then a freeze stands until somebody ends it.
+        world.spec().actions.rollback = None;
+    }
+    world.spec().closure.guard_rails = GuardRailPolicy::Restore;
+    world.spec().service_account_name = Some("mender".into());
     for _ in 0..STEPS {
         if chance.one_in(4) {
             fault(&mut world, &mut chance, constant);
@@ -134,7 +147,7 @@ fn simulate_all(seeds: impl Iterator<Item = u64>) {
             Err(_) => panic!("seed {seed}"),
         }
     }
-    assert_eq!(done.len(), 9, "every remediation must have been needed somewhere: {done:?}");
+    assert_eq!(done.len(), 10, "every remediation must have been needed somewhere: {done:?}");
 }
 
 #[test]

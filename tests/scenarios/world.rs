@@ -16,6 +16,7 @@ use homeostat::api::{
 };
 use homeostat::api::{Step, StepState};
 use homeostat::plan::facts::*;
+use homeostat::plan::member::MemberKind;
 use homeostat::plan::soak::Earned;
 use homeostat::plan::{self, Facts, Memory, Plan, Receipt, Record, Turn, closure, content, receipt};
 use jiff::{SignedDuration, Timestamp};
@@ -164,6 +165,7 @@ fn facts(replicas: i32) -> Facts {
         pods: vec![],
         quarantined: vec![],
         config_maps: BTreeMap::new(),
+        objects: vec![],
         services: vec![service],
         standby: None,
         standby_pods: vec![],
@@ -285,6 +287,32 @@ impl World {
     }
 
     /// Every container starts again, and reads its configuration anew.
+    /// An object that attaches itself to the target, or that the target refers to.
+    pub fn attach(&mut self, kind: MemberKind, name: &str, digest: &str) {
+        let (name, digest) = (name.to_owned(), digest.to_owned());
+        let uid = format!("uid-of-{kind}-{name}");
+        let (dangling, most_replicas) = (BTreeSet::new(), None);
+        let object = ObjectFacts { kind, name, uid, digest, size: 1, belongs: true, dangling, most_replicas };
+        self.facts.objects.push(object);
+    }
+
+    pub fn edit(&mut self, kind: MemberKind, name: &str, digest: &str) {
+        let object = self.facts.objects.iter_mut().find(|object| object.kind == kind && object.name == name);
+        object.unwrap().digest = digest.to_owned();
+    }
+
+    /// It is gone; a state may still know it.
+    pub fn detach(&mut self, kind: MemberKind, name: &str) {
+        let object = self.facts.objects.iter_mut().find(|object| object.kind == kind && object.name == name);
+        let object = object.unwrap();
+        (object.uid, object.digest, object.belongs) = (String::new(), String::new(), false);
+    }
+
+    /// What is live of it; `None` if it does not exist.
+    pub fn digest(&self, kind: MemberKind, name: &str) -> Option<String> {
+        self.facts.object(kind, name).map(|object| object.digest.clone()).filter(|digest| !digest.is_empty())
+    }
+
     pub fn restart_pods(&mut self) {
         for pod in &mut self.facts.pods {
             pod.restarts += 1;
@@ -561,6 +589,13 @@ impl World {
         assert_eq!(Some(&earned.digest), closure::live_digest(&self.facts).as_ref());
         let target = self.target().clone();
         let mut members = vec![];
+        let live = closure::live_members(&self.facts).unwrap_or_default().into_iter();
+        let live: Vec<_> = live.map(|(kind, name, _, digest)| (kind, name.to_owned(), digest.to_owned())).collect();
+        for (kind, name, digest) in live {
+            if !matches!(kind, MemberKind::Deployment | MemberKind::ConfigMap) {
+                members.push(member(kind.name(), &name, digest, String::new(), None));
+            }
+        }
         for name in &target.config_maps {
             let Some(map) = self.facts.config_maps.get(name).cloned() else { continue };
             let copy = format!("copy-{}", &map.digest[..8]);
@@ -573,7 +608,9 @@ impl World {
             name: format!("web-{}", &earned.digest[..8]),
             uid: format!("uid-of-state-{}", self.serial),
             digest: earned.digest.clone(),
+            groups: closure::groups(&self.facts),
             target: "web".into(),
+            replicas: earned.replicas,
             members,
             created: self.now,
             time_to_ready: earned.time_to_ready,
@@ -589,7 +626,7 @@ impl World {
             return Receipt::Refused("no right to do so".into());
         }
         let receipt = self.answer_to(recovery, step);
-        let restores = matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreConfigMap);
+        let restores = matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreObject);
         if restores && receipt == Receipt::Done {
             self.owned.insert(step.object.uid.clone());
         }
@@ -600,7 +637,9 @@ impl World {
         match step.remediation {
             Remediation::FreezeRollout => self.freeze(recovery, step),
             Remediation::ReleaseFreeze => self.release_freeze(recovery, step),
-            Remediation::RestoreConfigMap => self.restore_config_map(step),
+            Remediation::RestoreObject if step.object.kind == "ConfigMap" => self.restore_config_map(step),
+            Remediation::RestoreObject => self.restore_object(step),
+            Remediation::RemoveObject => self.remove_object(step),
             Remediation::RestoreTemplate => self.restore_template(recovery, step),
             Remediation::HandBackFields => match self.owned.remove(&step.object.uid) {
                 true => Receipt::Done,
@@ -681,6 +720,30 @@ impl World {
             Some(map) if map.uid == step.object.uid => Receipt::Moved("its content was changed meanwhile".into()),
             _ => Receipt::Gone,
         }
+    }
+
+    fn restore_object(&mut self, step: &Step) -> Receipt {
+        let found =
+            |object: &&mut ObjectFacts| object.kind.name() == step.object.kind && object.name == step.object.name;
+        let Some(object) = self.facts.objects.iter_mut().find(found) else { return Receipt::Gone };
+        if object.digest == step.to {
+            return Receipt::AlreadyDone;
+        }
+        if object.uid != step.object.uid || object.digest != step.from {
+            return Receipt::Moved("its content was changed meanwhile".into());
+        }
+        object.digest = step.to.clone();
+        object.belongs = true;
+        if object.uid.is_empty() {
+            object.uid = format!("uid-of-{}-again", object.name);
+        }
+        Receipt::Done
+    }
+
+    fn remove_object(&mut self, step: &Step) -> Receipt {
+        let before = self.facts.objects.len();
+        self.facts.objects.retain(|object| object.uid != step.object.uid);
+        if self.facts.objects.len() < before { Receipt::Done } else { Receipt::AlreadyDone }
     }
 
     fn quarantine(&mut self, recovery: &str, step: &Step) -> Receipt {
@@ -920,8 +983,7 @@ impl World {
         if !closed_now || recovery.journal.outcome != Some(Outcome::Recovered) {
             return;
         }
-        let live = closure::live_digest(&self.facts);
-        let known = self.facts.states.iter().any(|state| Some(&state.digest) == live.as_ref());
+        let known = self.facts.states.iter().any(|state| closure::at_home(&self.facts, state));
         assert!(known, "Recovered, but not in a stable state: {recovery:#?}");
         let wanted = usize::try_from(self.target().replicas).unwrap();
         let ready = self.facts.live_pods().filter(|pod| pod.ready).count();
@@ -941,6 +1003,7 @@ fn same(a: &Facts, b: &Facts) -> bool {
         && a.quarantined == b.quarantined
         && a.revisions == b.revisions
         && a.config_maps == b.config_maps
+        && a.objects == b.objects
         && a.services == b.services
         && a.standby == b.standby
         && a.states == b.states

@@ -7,7 +7,7 @@ or as one Role per watched namespace. No wildcards: `make chart-test` refuses th
 {{- define "homeostat.capabilities" -}}
 {{- $names := list "observe" "record" -}}
 {{- if ne .Values.modeCeiling "Observe" -}}
-{{- range $name := list "isolate" "rollback" "failover" -}}
+{{- range $name := list "isolate" "rollback" "failover" "guardRails" -}}
 {{- if index $.Values.capabilities $name -}}
 {{- $names = append $names $name -}}
 {{- end -}}
@@ -25,7 +25,19 @@ or as one Role per watched namespace. No wildcards: `make chart-test` refuses th
   resources: [replicasets]
   verbs: [list, watch]
 - apiGroups: [""]
-  resources: [pods, configmaps, services]
+  resources: [pods, configmaps, services, serviceaccounts, resourcequotas, limitranges]
+  verbs: [get, list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses, networkpolicies]
+  verbs: [get, list, watch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
   verbs: [get, list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
@@ -67,14 +79,31 @@ or as one Role per watched namespace. No wildcards: `make chart-test` refuses th
   verbs: [patch, delete]
 {{- end -}}
 
-{{/* Restore a template and its ConfigMaps; an immutable or missing one is created again. */}}
+{{/* Restore a template and what belongs to it; what is immutable or missing is created again. An autoscaler that was
+added since is deleted. Guard rails are not here. */}}
 {{- define "homeostat.rules.rollback" -}}
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [patch]
 - apiGroups: [""]
-  resources: [configmaps]
+  resources: [configmaps, serviceaccounts, services]
   verbs: [patch, create]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [patch, create]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [patch, create]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [patch, create, delete]
+{{- end -}}
+
+{{/* Act in the name of the ServiceAccount that a policy names, to write guard rails with its rights and no others. */}}
+{{- define "homeostat.rules.guardRails" -}}
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [impersonate]
 {{- end -}}
 
 {{/* Point a Service at the standby, and back. */}}

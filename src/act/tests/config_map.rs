@@ -31,11 +31,11 @@ fn server(live: Option<Value>) -> Server {
 }
 
 fn restore() -> Step {
-    step(Remediation::RestoreConfigMap, "ConfigMap", "settings", &digest(&bad()), &digest(&good()))
+    step(Remediation::RestoreObject, "ConfigMap", "settings", &digest(&bad()), &digest(&good()))
 }
 
 fn create() -> Step {
-    let mut step = step(Remediation::RestoreConfigMap, "ConfigMap", "settings", "", &digest(&good()));
+    let mut step = step(Remediation::RestoreObject, "ConfigMap", "settings", "", &digest(&good()));
     step.object.uid = String::new();
     step
 }
@@ -63,11 +63,27 @@ async fn other_content_than_expected_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_immutable_one_and_a_recorded_absence_are_refused() {
+async fn an_immutable_one_is_deleted_and_created_again() {
     let mut immutable = config_map(bad());
     immutable["immutable"] = json!(true);
     let server = server(Some(immutable));
-    assert_eq!(perform(&server, &restore()).await.unwrap_err().category(), "Invalid");
+    assert_eq!(receipt(&server, &restore()).await, Receipt::Done);
+    let writes = server.writes();
+    assert_eq!(writes.iter().map(|write| write.method.as_str()).collect::<Vec<_>>(), ["DELETE", "POST"]);
+    assert_eq!(writes[0].body["preconditions"], json!({"uid": "u-1", "resourceVersion": "7"}));
+    assert_eq!(writes[1].body["data"], good()["data"]);
+}
+
+#[tokio::test]
+async fn one_that_is_gone_is_created_whatever_uid_it_had() {
+    let server = server(None);
+    assert_eq!(receipt(&server, &restore()).await, Receipt::Done);
+    assert_eq!(server.only_write().method.as_str(), "POST");
+}
+
+#[tokio::test]
+async fn a_recorded_absence_is_refused() {
+    let server = server(Some(config_map(bad())));
     let absent = Step { to: String::new(), ..restore() };
     assert_eq!(perform(&server, &absent).await.unwrap_err().category(), "Invalid");
     assert_eq!(server.writes(), []);

@@ -14,6 +14,11 @@ fn bad() -> Value {
         "strategy": {"type": "RollingUpdate"}, "minReadySeconds": 5})
 }
 
+/// The content of a Deployment with this spec.
+fn recorded(spec: Value) -> Value {
+    json!({"spec": spec})
+}
+
 /// A Deployment with this spec, paused or not, and marked by a Recovery or not.
 fn deployment(mut spec: Value, paused: bool, frozen_by: Option<&str>) -> Value {
     if paused {
@@ -25,7 +30,10 @@ fn deployment(mut spec: Value, paused: bool, frozen_by: Option<&str>) -> Value {
 }
 
 fn server(deployment: Value) -> Server {
-    Server::with([(DEPLOYMENT, deployment), (STATE, state(vec![member("Deployment", "checkout", &good(), "")]))])
+    Server::with([
+        (DEPLOYMENT, deployment),
+        (STATE, state(vec![member("Deployment", "checkout", &recorded(good()), "")])),
+    ])
 }
 
 fn freeze() -> Step {
@@ -37,7 +45,7 @@ fn release() -> Step {
 }
 
 fn restore() -> Step {
-    step(Remediation::RestoreTemplate, "Deployment", "checkout", &digest(&bad()), &digest(&good()))
+    step(Remediation::RestoreTemplate, "Deployment", "checkout", &digest(&recorded(bad())), &digest(&recorded(good())))
 }
 
 #[tokio::test]
@@ -130,7 +138,7 @@ async fn a_restart_annotation_is_neither_a_difference_nor_brought_back() {
     from["strategy"] = json!({"type": "Recreate"});
     let server = server(deployment(restarted, false, None));
     let mut step = restore();
-    step.from = digest(&from);
+    step.from = digest(&recorded(from));
     assert_eq!(receipt(&server, &step).await, Receipt::Done);
     let expected = guarded([json!({"op": "replace", "path": "/spec/strategy", "value": {"type": "RollingUpdate"}})]);
     assert_eq!(server.only_write().body, expected);
@@ -150,7 +158,7 @@ async fn a_content_that_is_not_the_expected_one_is_left_alone() {
 
 #[tokio::test]
 async fn a_state_that_cannot_be_trusted_is_never_written() {
-    let sealed = state(vec![member("Deployment", "checkout", &good(), "")]);
+    let sealed = state(vec![member("Deployment", "checkout", &recorded(good()), "")]);
     let edited = |path: &str, value: Value| {
         let mut state = sealed.clone();
         *state.pointer_mut(path).unwrap() = value;
@@ -158,7 +166,7 @@ async fn a_state_that_cannot_be_trusted_is_never_written() {
     };
     let mut rejected = sealed.clone();
     rejected["spec"]["review"] = json!("Reject");
-    let forged = content::canonical(&bad());
+    let forged = content::canonical(&recorded(bad()));
     let cases = [
         edited("/spec/record/members/0/content", json!(forged)),
         edited("/spec/record/policy", json!("other")),
@@ -167,9 +175,9 @@ async fn a_state_that_cannot_be_trusted_is_never_written() {
         edited("/metadata/name", json!("checkout-2")),
         edited("/metadata/namespace", json!("other")),
         edited("/spec/record/members", json!(3)),
-        state(vec![member("Deployment", "other", &good(), "")]),
-        state(vec![member("Deployment", "checkout", &bad(), "")]),
-        state(vec![Member { content: "{}".into(), ..member("Deployment", "checkout", &good(), "") }]),
+        state(vec![member("Deployment", "other", &recorded(good()), "")]),
+        state(vec![member("Deployment", "checkout", &recorded(bad()), "")]),
+        state(vec![Member { content: "{}".into(), ..member("Deployment", "checkout", &recorded(good()), "") }]),
         rejected,
     ];
     for state in cases {

@@ -4,6 +4,7 @@ use super::*;
 use crate::act::field_owner;
 use crate::api::mark::FROZEN_BY;
 use crate::api::stable_state::FieldOwner;
+use crate::plan::member::MemberKind;
 
 fn entry(manager: &str, operation: &str, fields: Value) -> Value {
     json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1", "time": "2026-01-01T00:00:00Z",
@@ -109,6 +110,6 @@ fn the_owner_is_who_owns_most_of_the_content() {
         (json!(null), None),
     ];
     for (fields, expected) in cases {
-        assert_eq!(field_owner("Deployment", &fields), expected, "{fields:#}");
+        assert_eq!(field_owner(MemberKind::Deployment, &fields), expected, "{fields:#}");
     }
 }

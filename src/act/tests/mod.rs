@@ -49,7 +49,7 @@ fn sealer() -> Sealer {
 }
 
 async fn perform(server: &Server, step: &Step) -> Result<Effect, Error> {
-    hands(server).perform("shop", RECOVERY, "checkout-1", step).await
+    hands(server).perform("shop", RECOVERY, "checkout-1", Some("mender"), step).await
 }
 
 /// The receipt of a step that must not fail.
@@ -100,6 +100,7 @@ fn member(kind: &str, name: &str, content: &Value, copy: &str) -> Member {
         digest: content::digest(&text),
         content: if copy.is_empty() { text } else { String::new() },
         copy: copy.into(),
+        creation: String::new(),
         owner: None,
     }
 }
@@ -122,7 +123,8 @@ fn target() -> TargetRef {
 /// A sealed state with these members, as the API server would answer it.
 fn state(members: Vec<Member>) -> Value {
     let digest = "d".repeat(64);
-    let record = Record { policy: "checkout".into(), target: target(), digest, members, evidence: evidence() };
+    let (policy, groups, evidence) = ("checkout".into(), vec![], evidence());
+    let record = Record { policy, target: target(), digest, groups, members, evidence };
     let seal = sealer().seal("shop", "checkout-1", &record).unwrap();
     let mut state = StableState::new("checkout-1", StableStateSpec { record, seal, review: None });
     state.metadata.namespace = Some("shop".into());

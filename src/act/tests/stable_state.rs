@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::act::StateRequest;
-use crate::api::stable_state::{FieldOwner, LARGEST_MEMBER};
+use crate::api::stable_state::{FieldOwner, Group, LARGEST_MEMBER};
+use crate::plan::member::MemberKind;
 
 fn spec() -> Value {
     json!({"replicas": 3, "template": {"spec": {"containers": [{"name": "c", "image": "c:1",
@@ -24,12 +25,14 @@ fn server() -> Server {
 }
 
 fn closure() -> String {
-    let (deployment, settings) = (digest(&content::deployment(&spec())), digest(&data()));
-    content::closure_digest([
+    let (deployment, settings) =
+        (content::digest_of(MemberKind::Deployment, &json!({"spec": spec()})), digest(&data()));
+    let members = [
         ("Deployment", "checkout", deployment.as_str()),
         ("ConfigMap", "settings", settings.as_str()),
         ("ConfigMap", "missing", ""),
-    ])
+    ];
+    content::closure_digest([Group::ConfigMaps], members)
 }
 
 fn request() -> StateRequest {
@@ -38,7 +41,12 @@ fn request() -> StateRequest {
         target: target(),
         target_uid: "u-1".into(),
         digest: closure(),
-        with_config_maps: true,
+        groups: [Group::ConfigMaps].into(),
+        members: vec![
+            (MemberKind::Deployment, "checkout".into()),
+            (MemberKind::ConfigMap, "settings".into()),
+            (MemberKind::ConfigMap, "missing".into()),
+        ],
         evidence: evidence(),
     }
 }
@@ -64,7 +72,10 @@ async fn copies_come_first_and_then_the_sealed_record_over_them() {
     assert_eq!(names, [("missing", true, ""), ("settings", false, copy.as_str()), ("checkout", false, "")]);
     let helm = Some(FieldOwner { manager: "helm".into(), operation: "Apply".into() });
     assert_eq!((&state.spec.record.members[1].owner, &state.spec.record.members[2].owner), (&helm, &helm));
-    assert_eq!(state.spec.record.members[2].content, content::canonical(&content::deployment(&spec())));
+    assert_eq!(
+        state.spec.record.members[2].content,
+        content::canonical(&content::of(MemberKind::Deployment, &json!({"spec": spec()})))
+    );
 }
 
 #[tokio::test]
@@ -96,11 +107,12 @@ async fn a_closure_that_changed_since_it_was_judged_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn without_config_maps_only_the_target_is_read_and_recorded() {
+async fn only_the_named_members_are_read_and_recorded() {
     let server = server();
-    let deployment = digest(&content::deployment(&spec()));
-    let digest = content::closure_digest([("Deployment", "checkout", deployment.as_str())]);
-    let request = StateRequest { digest, with_config_maps: false, ..request() };
+    let deployment = content::digest_of(MemberKind::Deployment, &json!({"spec": spec()}));
+    let digest = content::closure_digest([], [("Deployment", "checkout", deployment.as_str())]);
+    let members = vec![(MemberKind::Deployment, "checkout".into())];
+    let request = StateRequest { digest, groups: [].into(), members, ..request() };
     assert_eq!(hands(&server).record_state("shop", &request).await.unwrap().len(), 1);
     assert_eq!(server.calls().len(), 2);
 }
@@ -128,12 +140,10 @@ async fn a_closure_that_is_too_large_is_refused_with_a_sentence() {
     let large = server();
     let data = json!({"data": {"x": "x".repeat(LARGEST_MEMBER)}});
     large.put(CONFIG_MAP, object("ConfigMap", "settings", json!({}), data));
-    let many = server();
-    let sources: Vec<_> = (0..64).map(|i| json!({"configMapRef": {"name": format!("c-{i}")}})).collect();
-    let spec = json!({"template": {"spec": {"containers": [{"envFrom": sources}]}}});
-    many.put(DEPLOYMENT, object("Deployment", "checkout", json!({}), json!({"spec": spec})));
-    for server in [large, many] {
-        let refused = hands(&server).record_state("shop", &request()).await.unwrap_err();
+    let members = (0..65).map(|i| (MemberKind::ConfigMap, format!("c-{i}"))).collect();
+    let many = StateRequest { members, ..request() };
+    for (server, request) in [(large, request()), (server(), many)] {
+        let refused = hands(&server).record_state("shop", &request).await.unwrap_err();
         assert!(matches!(&refused, Error::Invalid(why) if why.contains("at most")), "{refused}");
         assert_eq!(server.writes(), []);
     }

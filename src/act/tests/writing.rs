@@ -18,7 +18,7 @@ async fn without_a_permit_nothing_is_sent_at_all() {
     let server = server();
     for left in [Duration::ZERO, Duration::from_millis(900)] {
         let hands = hands_until(&server, left);
-        assert_eq!(hands.perform("shop", RECOVERY, "", &freeze()).await, Err(Error::NoPermit));
+        assert_eq!(hands.perform("shop", RECOVERY, "", None, &freeze()).await, Err(Error::NoPermit));
     }
     assert_eq!(server.calls(), []);
 }
@@ -34,7 +34,7 @@ async fn a_permit_that_ends_between_read_and_write_stops_the_write() {
         })),
     );
     let hands = Hands::new(server.client(), permit, Arc::new(sealer()), Duration::from_secs(1));
-    assert_eq!(hands.perform("shop", RECOVERY, "", &freeze()).await, Err(Error::NoPermit));
+    assert_eq!(hands.perform("shop", RECOVERY, "", None, &freeze()).await, Err(Error::NoPermit));
     assert_eq!(server.writes(), []);
 }
 

@@ -1,16 +1,15 @@
 //! ConfigMaps: identity, digest and size. The content itself is not kept.
 
-use serde_json::{Value, json};
-
+use super::Parts;
 use super::field_owner::{DATA, field_owner};
-use super::{Parts, part};
+use super::member::object;
 use crate::api::mark;
 use crate::plan::content;
 use crate::plan::facts::ConfigMapFacts;
+use crate::plan::member::MemberKind;
 
 pub(super) fn config_map(parts: &Parts<'_>) -> Result<ConfigMapFacts, serde_json::Error> {
-    let (data, binary_data): (Value, Value) = (part(parts.data)?, part(parts.binary_data)?);
-    let content = content::canonical(&content::config_map(&json!({"data": data, "binaryData": binary_data})));
+    let content = content::canonical(&content::of(MemberKind::ConfigMap, &object(parts)?));
     let metadata = &parts.metadata;
     Ok(ConfigMapFacts {
         name: metadata.name.clone(),

@@ -6,6 +6,7 @@
 
 mod config_map;
 mod field_owner;
+mod member;
 mod network;
 mod ours;
 mod pod;
@@ -21,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub(super) use member::{Member, Tie};
 pub(super) use network::EndpointSlice;
 pub(super) use ours::{Incident, Policy, State};
 pub(super) use pod::Pod;
@@ -44,6 +46,8 @@ pub(super) enum Object {
     /// Without what it offers, which is what its EndpointSlices say.
     Service(Box<ServiceFacts>),
     EndpointSlice(Box<EndpointSlice>),
+    /// Any other member of closures.
+    Member(Box<Member>),
     RecoveryPolicy(Box<Policy>),
     StableState(Box<State>),
     Recovery(Box<Incident>),
@@ -115,6 +119,18 @@ fn slim(
         Kind::ConfigMap => Some(Object::ConfigMap(config_map::config_map(parts)?.into())),
         Kind::Service => Some(Object::Service(network::service(parts)?.into())),
         Kind::EndpointSlice => network::endpoint_slice(parts)?.map(|slice| Object::EndpointSlice(slice.into())),
+        Kind::ServiceAccount
+        | Kind::Role
+        | Kind::RoleBinding
+        | Kind::ResourceQuota
+        | Kind::LimitRange
+        | Kind::NetworkPolicy
+        | Kind::PodDisruptionBudget
+        | Kind::HorizontalPodAutoscaler
+        | Kind::Ingress => match kind.member() {
+            Some(kind) => Some(Object::Member(member::member(kind, parts)?.into())),
+            None => None,
+        },
         Kind::RecoveryPolicy => Some(Object::RecoveryPolicy(ours::policy(parts)?.into())),
         Kind::StableState => Some(Object::StableState(ours::state(parts, identity, verify)?.into())),
         Kind::Recovery => Some(Object::Recovery(ours::recovery(parts)?.into())),
@@ -138,6 +154,16 @@ struct Parts<'a> {
     immutable: Option<bool>,
     #[serde(borrow)]
     endpoints: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rules: Option<&'a RawValue>,
+    #[serde(borrow)]
+    subjects: Option<&'a RawValue>,
+    #[serde(borrow)]
+    role_ref: Option<&'a RawValue>,
+    #[serde(borrow)]
+    image_pull_secrets: Option<&'a RawValue>,
+    #[serde(borrow)]
+    automount_service_account_token: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

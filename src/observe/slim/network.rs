@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Deserialize;
 
 use super::field_owner::{SELECTOR, field_owner};
+use super::member::object;
 use super::{Parts, part};
 use crate::api::mark;
+use crate::plan::content;
 use crate::plan::facts::ServiceFacts;
+use crate::plan::member::MemberKind;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
@@ -24,6 +28,25 @@ pub(crate) struct EndpointSlice {
 struct ServiceSpec {
     selector: Option<BTreeMap<String, String>>,
     publish_not_ready_addresses: Option<bool>,
+    ports: Option<Vec<ServicePort>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ServicePort {
+    port: i32,
+    target_port: Option<IntOrString>,
+}
+
+impl ServicePort {
+    /// Where it sends to: not said is the same port.
+    fn target(&self) -> String {
+        match &self.target_port {
+            None => self.port.to_string(),
+            Some(IntOrString::Int(number)) => number.to_string(),
+            Some(IntOrString::String(name)) => name.clone(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -56,11 +79,15 @@ impl Endpoint {
 pub(super) fn service(parts: &Parts<'_>) -> Result<ServiceFacts, serde_json::Error> {
     let spec: Option<ServiceSpec> = part(parts.spec)?;
     let spec = spec.unwrap_or_default();
+    let content = content::canonical(&content::of(MemberKind::Service, &object(parts)?));
     let metadata = &parts.metadata;
     Ok(ServiceFacts {
         name: metadata.name.clone(),
         uid: metadata.uid(),
         selector: spec.selector.unwrap_or_default(),
+        digest: content::digest(&content),
+        size: content.len(),
+        target_ports: spec.ports.iter().flatten().map(ServicePort::target).collect(),
         switched_by: metadata.annotation(mark::SWITCHED_BY).map(str::to_owned),
         offered: BTreeSet::new(),
         field_owner: field_owner(metadata.managed_fields, &SELECTOR),

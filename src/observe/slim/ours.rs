@@ -74,8 +74,10 @@ pub(super) fn state(parts: &Parts<'_>, identity: &Identity, verify: &Verify) -> 
             name: identity.name.clone(),
             uid: identity.uid.clone(),
             digest: record.digest,
+            groups: record.groups.into_iter().collect(),
             target: record.target.name,
             members: record.members.into_iter().map(member).collect(),
+            replicas: record.evidence.replicas,
             created: parts.metadata.created(),
             time_to_ready: record.evidence.time_to_ready_seconds,
             sealed,
@@ -85,7 +87,7 @@ pub(super) fn state(parts: &Parts<'_>, identity: &Identity, verify: &Verify) -> 
 }
 
 fn member(member: Member) -> MemberFacts {
-    let Member { kind, name, absent, digest, copy, owner, content: _ } = member;
+    let Member { kind, name, absent, digest, copy, owner, content: _, creation: _ } = member;
     MemberFacts { kind, name, digest, absent, copy, owner }
 }
 

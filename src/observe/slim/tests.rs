@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::stable_state::FieldOwner;
 use crate::plan::content;
+use crate::plan::member::MemberKind;
 
 fn object(kind: Kind, object: &Value) -> Object {
     match read(kind, &object.to_string(), &|_| true).seen {
@@ -29,7 +30,7 @@ fn defaults_of_a_deployment_are_those_of_kubernetes() {
     assert_eq!((found.replicas, found.progress_deadline), (1, 600));
     assert!(!found.paused && !found.deadline_exceeded && !found.irreversible && !found.deleting);
     assert_eq!((found.owner, found.creation_failure, found.field_owner), (None, None, None));
-    assert_eq!(found.digest, content::digest(&content::canonical(&content::deployment(&bare()["spec"]))));
+    assert_eq!(found.digest, content::digest_of(MemberKind::Deployment, &bare()));
 }
 
 #[test]

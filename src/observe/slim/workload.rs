@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::field_owner::{TEMPLATE, field_owner};
 use super::{Metadata, Parts, field, part};
 use crate::api::mark;
 use crate::plan::content;
 use crate::plan::facts::Workload;
+use crate::plan::member::MemberKind;
 
 /// What Kubernetes assumes where nothing is said.
 const PROGRESS_DEADLINE: i64 = 600;
@@ -90,7 +91,7 @@ pub(super) fn deployment(parts: &Parts<'_>) -> Result<Workload, serde_json::Erro
         uid: metadata.uid(),
         generation: metadata.generation.unwrap_or(0),
         observed_generation: status.observed_generation.unwrap_or(0),
-        digest: content::digest(&content::canonical(&content::deployment(&content))),
+        digest: content::digest_of(MemberKind::Deployment, &json!({"spec": content})),
         template: content::template_digest(field(&content, "template")),
         replicas: replicas.unwrap_or(1),
         updated_replicas: status.updated_replicas.unwrap_or(0),
@@ -109,6 +110,8 @@ pub(super) fn deployment(parts: &Parts<'_>) -> Result<Workload, serde_json::Erro
         selector: selector.match_labels.unwrap_or_default(),
         labels: template.metadata.and_then(|metadata| metadata.labels).unwrap_or_default(),
         config_maps: content::config_map_references(field(&content, "template")),
+        service_account: content::service_account(field(&content, "template")),
+        ports: content::ports(field(&content, "template")),
         field_owner: field_owner(metadata.managed_fields, &TEMPLATE),
     })
 }

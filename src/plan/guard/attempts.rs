@@ -6,6 +6,8 @@ use jiff::SignedDuration;
 use super::{Case, Refusal};
 use crate::api::Reason;
 use crate::api::recovery::{Journal, Remediation, Remedy, Step, StepState};
+use crate::api::stable_state::Group;
+use crate::plan::member::MemberKind;
 
 /// How long a refused write is left alone.
 const AFTER_REFUSAL: SignedDuration = SignedDuration::from_secs(60);
@@ -13,7 +15,7 @@ const AFTER_REFUSAL: SignedDuration = SignedDuration::from_secs(60);
 pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
     let Some(open) = case.open else { return Ok(()) };
     let journal = &open.journal;
-    let same_state = remedy != Remedy::Rollback || journal.stable_state == case.reference.name;
+    let same_state = !remedy.restores() || journal.stable_state == case.reference.name;
     // A freeze is not limited by attempts: one that did not come about would be tried for ever.
     if remedy == Remedy::Freeze && began_freeze(journal) {
         return Err(Refusal::new(Reason::AlreadyTried, "a freeze was begun in this incident"));
@@ -41,7 +43,11 @@ fn began_freeze(journal: &Journal) -> bool {
 /// Some effect of this remedy was acknowledged, and none is outstanding.
 fn carried_out(journal: &Journal, remedy: Remedy) -> bool {
     let of_remedy = |step: &&Step| match step.remediation {
-        Remediation::RestoreTemplate | Remediation::RestoreConfigMap => remedy == Remedy::Rollback,
+        Remediation::RestoreTemplate => remedy == Remedy::Rollback,
+        Remediation::RestoreObject | Remediation::RemoveObject => {
+            let guard_rail = MemberKind::of(&step.object.kind).and_then(MemberKind::group) == Some(Group::GuardRails);
+            remedy == if guard_rail { Remedy::RestoreGuardRails } else { Remedy::Rollback }
+        }
         Remediation::QuarantinePod => remedy == Remedy::IsolatePods,
         Remediation::SwitchService => remedy == Remedy::Failover,
         Remediation::FreezeRollout => remedy == Remedy::Freeze,

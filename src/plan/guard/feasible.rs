@@ -7,7 +7,8 @@ use crate::api::recovery::Remedy;
 use crate::plan::{closure, states};
 
 pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
-    let (Remedy::Rollback, Some(rollback)) = (remedy, &case.policy.spec.actions.rollback) else { return Ok(()) };
+    let rollback = case.policy.spec.actions.rollback.as_ref().filter(|_| remedy.restores());
+    let Some(rollback) = rollback else { return Ok(()) };
     let state = case.reference;
     states::usable(case.facts, state)?;
     if case.now > state.created + rollback.max_age.signed() {
@@ -15,14 +16,15 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
             format!("StableState {} is older than {} (actions.rollback.maxAge)", state.name, rollback.max_age);
         return Err(Refusal::new(Reason::StateTooOld, message));
     }
-    let compared_only = closure::config_map_policy(case.facts) == MemberPolicy::Compare;
-    let out_of_reach = closure::differences(case.facts, state)
-        .into_iter()
-        .find(|difference| difference.stable.kind == "ConfigMap" && (compared_only || difference.stable.absent));
-    match out_of_reach {
+    let out_of_reach = closure::differences(case.facts, state).into_iter().find(|difference| {
+        let group = difference.kind.group().filter(|_| difference.kind.referred_to() && !difference.guard_rail());
+        let compared_only = |group| closure::member_policy(case.facts, group) == MemberPolicy::Compare;
+        group.is_some_and(|group| compared_only(group) || difference.stable.is_empty())
+    });
+    match out_of_reach.filter(|_| remedy == Remedy::Rollback) {
         Some(difference) => Err(Refusal::new(
             Reason::NotAllowed,
-            format!("ConfigMap {} differs, and may not be written (closure.configMaps)", difference.stable.name),
+            format!("{} {} differs, and may not be written (spec.closure)", difference.kind, difference.name),
         )),
         None => Ok(()),
     }

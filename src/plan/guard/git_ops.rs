@@ -7,7 +7,7 @@ use crate::api::recovery::Remedy;
 
 pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
     match (&case.target.git_ops, remedy) {
-        (Some(tool), Remedy::Rollback | Remedy::Freeze) => {
+        (Some(tool), Remedy::Rollback | Remedy::RestoreGuardRails | Remedy::Freeze) => {
             let message =
                 format!("{tool} keeps the target like its repository and would undo our change: revert it there");
             Err(Refusal::new(Reason::GitOwned, message))

@@ -3,18 +3,38 @@
 use super::{Case, Refusal};
 use crate::api::Reason;
 use crate::api::recovery::{Remedy, Suspect};
+use crate::plan::closure;
+
+/// Something differs that a rollback writes, or we hold the rollout still, which a rollback ends.
+fn restorable(case: &Case) -> bool {
+    !closure::restorable(case.facts, case.reference).is_empty()
+}
+
+fn guard_rails(case: &Case) -> bool {
+    !closure::guard_rails(case.facts, case.reference).is_empty()
+}
 
 pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
     let refuse = |reason: Reason, message: String| Err(Refusal::new(reason, message));
     match (remedy, case.triage.suspect) {
-        (Remedy::Rollback, Suspect::Change)
+        (Remedy::Rollback, Suspect::Change) if restorable(case) => Ok(()),
+        (Remedy::Rollback, Suspect::Change) => {
+            refuse(Reason::NoChangeToRevert, format!("{}; a rollback writes none of it", case.triage.message))
+        }
+        (Remedy::RestoreGuardRails, Suspect::Change) if !guard_rails(case) => {
+            refuse(Reason::NoChangeToRevert, "no guard rail differs from the stable state".into())
+        }
+        (Remedy::RestoreGuardRails, Suspect::Change)
         | (Remedy::IsolatePods, Suspect::Pod)
         | (Remedy::Failover, Suspect::Unknown | Suspect::Pod)
         | (Remedy::Hold, _) => Ok(()),
         (Remedy::Freeze, Suspect::Change) if case.assessment.rolling => Ok(()),
         (Remedy::Freeze, _) => refuse(Reason::NotIndicated, "no bad rollout is under way".into()),
         (Remedy::Rollback, Suspect::Unknown) => refuse(case.triage.reason, case.triage.message.clone()),
-        (Remedy::Rollback, _) => refuse(Reason::NoChangeToRevert, case.triage.message.clone()),
+        (Remedy::RestoreGuardRails, Suspect::Unknown) => refuse(case.triage.reason, case.triage.message.clone()),
+        (Remedy::Rollback | Remedy::RestoreGuardRails, _) => {
+            refuse(Reason::NoChangeToRevert, case.triage.message.clone())
+        }
         (Remedy::IsolatePods, _) => refuse(
             Reason::NotIndicated,
             "the symptom is not that of single pods among good ones of the same revision".into(),

@@ -2,6 +2,7 @@
 
 use super::{Case, Refusal};
 use crate::api::Reason;
+use crate::api::policy::GuardRailPolicy;
 use crate::api::recovery::Remedy;
 
 pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
@@ -16,6 +17,15 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
         }
         Remedy::Rollback if actions.rollback.is_none() => {
             refuse("the policy does not allow a rollback (actions.rollback)")
+        }
+        Remedy::RestoreGuardRails if actions.rollback.is_none() => {
+            refuse("the policy does not allow a rollback (actions.rollback)")
+        }
+        Remedy::RestoreGuardRails if case.policy.spec.closure.guard_rails == GuardRailPolicy::Compare => {
+            refuse("guard rails are only compared (closure.guardRails)")
+        }
+        Remedy::RestoreGuardRails if case.policy.spec.service_account_name.is_none() => {
+            refuse("guard rails are written with the rights of spec.serviceAccountName, which names none")
         }
         Remedy::Failover if actions.failover.is_none() => {
             Err(Refusal::new(Reason::NoStandby, "the policy declares no standby (actions.failover)"))

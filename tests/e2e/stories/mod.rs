@@ -1,5 +1,6 @@
 //! All stories.
 
+mod closure;
 mod command_line;
 pub mod everywhere;
 mod failover;
@@ -27,6 +28,13 @@ pub fn all() -> Vec<Tale> {
         rollback::two_bad_releases_are_rolled_back_past_both,
         rollback::a_workload_that_was_never_stable_is_held,
         rollback::only_as_many_states_are_kept_as_the_policy_says,
+        closure::everything_that_was_changed_is_put_back,
+        closure::everything_that_was_deleted_is_created_again,
+        closure::an_autoscaler_that_was_added_is_deleted,
+        closure::a_network_policy_waits_for_the_approval_of_its_plan,
+        closure::guard_rails_are_put_back_with_the_rights_of_the_policys_account,
+        closure::a_policys_account_can_do_no_more_than_its_rights,
+        closure::hardening_since_survives_a_rollback,
         people::a_word_in_the_middle_of_our_write_is_heard,
         rollback::the_next_helm_upgrade_meets_no_conflict,
         failover::a_standby_that_is_not_ready_is_not_used,

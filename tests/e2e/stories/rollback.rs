@@ -202,11 +202,7 @@ pub async fn the_next_helm_upgrade_meets_no_conflict(story: &mut Story) -> Resul
     helm("upgrade", "crash", "never").await?;
     story.closed(Outcome::Recovered).await?;
     story.await_serving("v1", 2).await?;
-    for (resource, name) in [("deployment", WEB), ("configmap", SETTINGS)] {
-        let shown = ["get", resource, name, "-n", &namespace, "--show-managed-fields", "-o", "yaml"];
-        let fields = cluster.kubectl(&shown).await?;
-        ensure!(!fields.contains("manager: homeostat"), "we still own fields of {resource} {name}:\n{fields}");
-    }
+    story.nothing_is_owned_by_us(&["deployment/web", "configmap/web-settings"]).await?;
     helm("upgrade", "v3", "7s").await?;
     await_settings(story, "7s").await?;
     story.await_serving("v3", 2).await

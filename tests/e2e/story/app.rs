@@ -29,6 +29,7 @@ pub fn deployment(name: &str, tag: &str, replicas: u32) -> Value {
                 "spec": {"containers": [{
                     "name": "web",
                     "image": image(tag),
+                    "ports": [{"containerPort": 8080}],
                     "envFrom": [{"configMapRef": {"name": SETTINGS, "optional": true}}],
                 }]},
             },
@@ -41,6 +42,7 @@ pub fn new_image(tag: &str) -> Value {
     json!({"spec": {"template": {"spec": {"containers": [{
         "name": "web",
         "image": image(tag),
+        "ports": [{"containerPort": 8080}],
         "envFrom": [{"configMapRef": {"name": SETTINGS, "optional": true}}],
     }]}}}})
 }

@@ -70,6 +70,12 @@ impl Story {
         Ok(Self { cluster, namespace, proxy, binary, kubeconfig, operators: vec![], started: 0 })
     }
 
+    /// Gives the operator what the chart gives it with these values.
+    pub async fn grant(&self, values: &[&str]) -> Result<()> {
+        let namespace = self.namespace.name();
+        operator::grant_with(&self.cluster, namespace, &[namespace], values).await
+    }
+
     /// From now on operators reach the API server itself.
     pub async fn connect_directly(&self) -> Result<()> {
         let server = self.cluster.server().await?;

@@ -19,18 +19,28 @@ const READY: Duration = Duration::from_secs(60);
 
 /// Gives the operator of `namespace` what the chart gives it for looking after `watched`; everything if none is named.
 pub async fn grant(cluster: &Cluster, namespace: &str, watched: &[&str]) -> Result<()> {
-    let rendered = render(cluster, namespace, watched).await?;
+    grant_with(cluster, namespace, watched, &[]).await
+}
+
+/// The same, with values of the chart, each as in `--set`.
+pub async fn grant_with(cluster: &Cluster, namespace: &str, watched: &[&str], values: &[&str]) -> Result<()> {
+    let rendered = render_with(cluster, namespace, watched, values).await?;
     let applied = cluster.kubectl_with_input(&["apply", "--server-side", "-f", "-"], &rendered).await;
     applied.map(drop).context("apply the rights that the chart renders")
 }
 
 /// The rights, the account and the Secret for the seal, as the chart renders them.
 pub async fn render(cluster: &Cluster, namespace: &str, watched: &[&str]) -> Result<String> {
+    render_with(cluster, namespace, watched, &[]).await
+}
+
+async fn render_with(cluster: &Cluster, namespace: &str, watched: &[&str], values: &[&str]) -> Result<String> {
     let watched = format!("watchNamespaces={{{}}}", watched.join(","));
     let mut arguments = vec!["template", "homeostat", CHART, "--namespace", namespace, "--set", "crds.enabled=false"];
     if watched != "watchNamespaces={}" {
         arguments.extend(["--set", &watched]);
     }
+    arguments.extend(values.iter().flat_map(|value| ["--set", value]));
     for template in ["templates/rbac.yaml", "templates/serviceaccount.yaml", "templates/secret.yaml"] {
         arguments.extend(["--show-only", template]);
     }

@@ -151,6 +151,16 @@ impl Story {
         Ok(recovery)
     }
 
+    /// An error if we own a field of one of these, each as `kubectl get` takes it.
+    pub async fn nothing_is_owned_by_us(&self, objects: &[&str]) -> Result<()> {
+        for object in objects {
+            let shown = ["get", object, "-n", self.namespace.name(), "--show-managed-fields", "-o", "yaml"];
+            let fields = self.cluster.kubectl(&shown).await?;
+            ensure!(!fields.contains("manager: homeostat"), "we still own fields of {object}:\n{fields}");
+        }
+        Ok(())
+    }
+
     /// The Deployment `web`.
     pub async fn web(&self) -> Result<Deployment> {
         Ok(self.api::<Deployment>().get(WEB).await?)

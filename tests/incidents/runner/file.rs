@@ -41,7 +41,7 @@ impl Ideal {
     /// The outcome that a remedy is counted as.
     pub fn of(remedy: Remedy) -> Self {
         match remedy {
-            Remedy::Rollback => Self::Rollback,
+            Remedy::Rollback | Remedy::RestoreGuardRails => Self::Rollback,
             Remedy::IsolatePods | Remedy::Freeze => Self::Isolate,
             Remedy::Failover => Self::Failover,
             Remedy::Hold => Self::Hold,

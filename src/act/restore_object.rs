@@ -1,0 +1,99 @@
+//! Put an object's recorded content back, or create the object again if it is gone or cannot be changed.
+
+use serde_json::{Map, Value, json};
+
+use super::address::Address;
+use super::content_of_state::{self, Recorded};
+use super::live::{Edit, Live, at};
+use super::{Change, Effect, Error, Hands, Receipt, Task};
+use crate::plan::content;
+use crate::plan::member::MemberKind;
+
+pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Error> {
+    let kind = task.member()?;
+    if kind == MemberKind::Deployment || task.step.to.is_empty() {
+        return Err(Error::Invalid(format!("{:?} does not apply to {}", task.step.remediation, task.step.object)));
+    }
+    let address = task.member_address(kind);
+    let (live, stable) = tokio::join!(hands.find(address), content_of_state::read(hands, task));
+    let Some(live) = live? else {
+        return create(hands, task, address, &stable?).await;
+    };
+    let present = content::of(kind, live.object());
+    let digest = content::digest(&content::canonical(&present));
+    if live.deleting() {
+        return Err(Error::Moved(format!("{address} is being deleted")));
+    }
+    if digest == task.step.to {
+        return hands.apply(address, live, Change::AlreadyDone).await;
+    }
+    if live.uid() != task.step.object.uid {
+        let why = "it was created meanwhile with other content".to_owned();
+        return hands.apply(address, live, Change::Moved(why)).await;
+    }
+    if digest != task.step.from {
+        return hands.apply(address, live, Change::Moved("its content was changed meanwhile".to_owned())).await;
+    }
+    let stable = stable?;
+    if live.immutable() {
+        // A crash between the two leaves it gone, and then it is created.
+        hands.delete(address, &live).await?;
+        return create(hands, task, address, &stable).await;
+    }
+    let edit = put_back(&live, kind, &present, &stable.content);
+    hands.apply(address, live, Change::Write(edit)).await
+}
+
+/// Whole parts, and only those that differ: writing an equal template would drop a restart annotation, and by that
+/// replace good pods for nothing.
+pub(super) fn put_back(live: &Live, kind: MemberKind, present: &Value, stable: &Value) -> Edit {
+    let mut edit = Edit::of(live);
+    for part in kind.parts() {
+        match at(stable, part) {
+            same if same == at(present, part) => {}
+            Some(value) => edit.set(part, value.clone()),
+            None => edit.remove(part),
+        }
+    }
+    edit
+}
+
+async fn create(hands: &Hands, task: &Task<'_>, address: Address<'_>, stable: &Recorded) -> Result<Effect, Error> {
+    let kind = task.member()?;
+    let mut object = stable.creation.clone();
+    merge(&mut object, &stable.content);
+    merge(&mut object, &json!({"apiVersion": kind.api_version(), "kind": kind.name()}));
+    merge(&mut object, &json!({"metadata": {"name": address.name, "namespace": address.namespace}}));
+    match hands.create(address, &object).await {
+        Ok(object) => Ok(Effect::new(Receipt::Done, object)),
+        Err(Error::Conflict) => match hands.find(address).await? {
+            Some(live) => Ok(found(task, kind, live)),
+            None => Err(Error::Conflict),
+        },
+        Err(Error::Moved(message)) => {
+            Err(Error::Invalid(format!("the API server refused to create {address}: {message}")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Somebody created it, perhaps we ourselves before a crash.
+fn found(task: &Task<'_>, kind: MemberKind, live: Live) -> Effect {
+    let receipt = match content::digest_of(kind, live.object()) == task.step.to {
+        true => Receipt::AlreadyDone,
+        false => Receipt::Moved("it was created meanwhile with other content".to_owned()),
+    };
+    Effect::new(receipt, live.into_object())
+}
+
+/// Puts everything of `added` into `object`; what both have is that of `added`.
+fn merge(object: &mut Value, added: &Value) {
+    match (object, added) {
+        (Value::Object(object), Value::Object(added)) => {
+            for (key, value) in added {
+                merge(object.entry(key.as_str()).or_insert(Value::Object(Map::new())), value);
+            }
+        }
+        (object, added) => *object = added.clone(),
+    }
+}

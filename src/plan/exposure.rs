@@ -1,0 +1,58 @@
+//! Whether traffic still reaches the target as it did in its stable state, as far as objects show it.
+//!
+//! A difference alone is no symptom: people move traffic on purpose. It is one only together with evidence that it does
+//! harm. Nothing here looks at pods' health.
+
+use std::collections::BTreeSet;
+
+use super::closure;
+use super::facts::{Facts, ServiceFacts, StateFacts, Workload};
+use super::member::MemberKind;
+
+/// What keeps traffic from the target, in a sentence; `None` while nothing shows that anything does.
+#[must_use]
+pub fn broken(facts: &Facts, target: &Workload, state: &StateFacts) -> Option<String> {
+    let differences = closure::differences(facts, state);
+    differences.iter().filter(|difference| !difference.added()).find_map(|difference| match difference.kind {
+        MemberKind::Service => service(facts, target, difference.name),
+        MemberKind::Ingress => ingress(facts, difference.name),
+        _ => None,
+    })
+}
+
+/// | a Service that differs from the stable state and | is |
+/// |---|---|
+/// | does not exist | broken |
+/// | offers no ready pod at all, while the target has some | broken |
+/// | offers pods of others beside ours | broken: some of its answers are another program's |
+/// | sends to a port that no container declares, though they declare others | broken |
+/// | offers only pods of others | moved on purpose, as in a blue-green switch |
+fn service(facts: &Facts, target: &Workload, name: &str) -> Option<String> {
+    let Some(service) = facts.services.iter().find(|service| service.name == name) else {
+        let gone = facts.object(MemberKind::Service, name).is_none_or(|object| object.uid.is_empty());
+        return gone.then(|| format!("Service {name}, which led to the target, does not exist"));
+    };
+    let ready: BTreeSet<&str> = facts.live_pods().filter(|pod| pod.ready).map(|pod| pod.uid.as_str()).collect();
+    let ours = |uid: &String| facts.pods.iter().chain(&facts.quarantined).any(|pod| pod.uid == *uid);
+    let others = service.offered.iter().filter(|uid| !ours(uid)).count();
+    let own = service.offered.len() - others;
+    if service.offered.is_empty() && !ready.is_empty() {
+        return Some(format!("Service {name} was changed and offers none of {} ready pods", ready.len()));
+    }
+    if own > 0 && others > 0 {
+        return Some(format!("Service {name} was changed and offers {others} pods that are not the target's"));
+    }
+    let stray = stray_port(target, service).filter(|_| own > 0)?;
+    Some(format!("Service {name} was changed and sends to port {stray}, which no container declares"))
+}
+
+fn stray_port<'a>(target: &Workload, service: &'a ServiceFacts) -> Option<&'a String> {
+    service.target_ports.iter().find(|port| !target.ports.is_empty() && !target.ports.contains(*port))
+}
+
+fn ingress(facts: &Facts, name: &str) -> Option<String> {
+    let route = facts.object(MemberKind::Ingress, name).filter(|object| !object.uid.is_empty());
+    let Some(route) = route else { return Some(format!("Ingress {name}, which led to the target, does not exist")) };
+    let missing = route.dangling.first()?;
+    Some(format!("Ingress {name} was changed and leads to Service {missing}, which does not exist"))
+}

@@ -1,0 +1,213 @@
+//! The kinds that can be members of a closure: what they are called, what of them decides behaviour, and in which order
+//! they are put back.
+//!
+//! A closed set, used by `observe`, `plan` and `act` alike. Nothing here looks at an object.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::stable_state::Group;
+
+/// A kind of member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum MemberKind {
+    /// `v1` ServiceAccount.
+    ServiceAccount,
+    /// `rbac.authorization.k8s.io/v1` Role.
+    Role,
+    /// `rbac.authorization.k8s.io/v1` RoleBinding.
+    RoleBinding,
+    /// `v1` ResourceQuota.
+    ResourceQuota,
+    /// `v1` LimitRange.
+    LimitRange,
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    NetworkPolicy,
+    /// `v1` ConfigMap.
+    ConfigMap,
+    /// `apps/v1` Deployment: the target.
+    Deployment,
+    /// `policy/v1` PodDisruptionBudget.
+    PodDisruptionBudget,
+    /// `autoscaling/v2` HorizontalPodAutoscaler.
+    HorizontalPodAutoscaler,
+    /// `v1` Service.
+    Service,
+    /// `networking.k8s.io/v1` Ingress.
+    Ingress,
+}
+
+/// Where in an object a part of its content lies: keys from the root.
+pub type Part = &'static [&'static str];
+
+impl MemberKind {
+    /// Every kind, in the order in which members are put back: what is needed first goes first.
+    pub const ALL: [Self; 12] = [
+        Self::ServiceAccount,
+        Self::Role,
+        Self::RoleBinding,
+        Self::ResourceQuota,
+        Self::LimitRange,
+        Self::NetworkPolicy,
+        Self::ConfigMap,
+        Self::Deployment,
+        Self::PodDisruptionBudget,
+        Self::HorizontalPodAutoscaler,
+        Self::Service,
+        Self::Ingress,
+    ];
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Its name, as in `kind:`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "ServiceAccount",
+            Self::Role => "Role",
+            Self::RoleBinding => "RoleBinding",
+            Self::ResourceQuota => "ResourceQuota",
+            Self::LimitRange => "LimitRange",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::ConfigMap => "ConfigMap",
+            Self::Deployment => "Deployment",
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::Service => "Service",
+            Self::Ingress => "Ingress",
+        }
+    }
+
+    /// Its resource name: plural and lower case.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "serviceaccounts",
+            Self::Role => "roles",
+            Self::RoleBinding => "rolebindings",
+            Self::ResourceQuota => "resourcequotas",
+            Self::LimitRange => "limitranges",
+            Self::NetworkPolicy => "networkpolicies",
+            Self::ConfigMap => "configmaps",
+            Self::Deployment => "deployments",
+            Self::PodDisruptionBudget => "poddisruptionbudgets",
+            Self::HorizontalPodAutoscaler => "horizontalpodautoscalers",
+            Self::Service => "services",
+            Self::Ingress => "ingresses",
+        }
+    }
+
+    /// Its `apiVersion`.
+    #[must_use]
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::Role | Self::RoleBinding => "rbac.authorization.k8s.io/v1",
+            Self::NetworkPolicy | Self::Ingress => "networking.k8s.io/v1",
+            Self::Deployment => "apps/v1",
+            Self::PodDisruptionBudget => "policy/v1",
+            Self::HorizontalPodAutoscaler => "autoscaling/v2",
+            Self::ServiceAccount | Self::ResourceQuota | Self::LimitRange | Self::ConfigMap | Self::Service => "v1",
+        }
+    }
+
+    /// The part of the closure it belongs to; `None` for the target itself, which always belongs to it.
+    #[must_use]
+    pub const fn group(self) -> Option<Group> {
+        match self {
+            Self::Deployment => None,
+            Self::ConfigMap => Some(Group::ConfigMaps),
+            Self::ServiceAccount => Some(Group::ServiceAccounts),
+            Self::Service | Self::Ingress => Some(Group::Exposure),
+            Self::PodDisruptionBudget | Self::HorizontalPodAutoscaler => Some(Group::Scaling),
+            Self::Role | Self::RoleBinding | Self::ResourceQuota | Self::LimitRange | Self::NetworkPolicy => {
+                Some(Group::GuardRails)
+            }
+        }
+    }
+
+    /// Whether the target refers to it by name, so that its absence can be part of a state. The others attach
+    /// themselves to the target; of those one that was added since is a difference.
+    #[must_use]
+    pub const fn referred_to(self) -> bool {
+        matches!(self, Self::Deployment | Self::ConfigMap | Self::ServiceAccount | Self::Role)
+    }
+
+    /// Whether one that was added since may be deleted to bring a state back. A Service, a route, a binding or a budget
+    /// that somebody added takes nothing away from the target's pods.
+    #[must_use]
+    pub const fn removable(self) -> bool {
+        matches!(self, Self::NetworkPolicy | Self::ResourceQuota | Self::LimitRange | Self::HorizontalPodAutoscaler)
+    }
+
+    /// The parts of an object of this kind that are recorded, compared and restored.
+    ///
+    /// Of a Deployment, `replicas` belongs to people and autoscalers, `paused` is how a freeze works, and `selector`
+    /// cannot change. Of a Service, addresses are assigned by the API server. Of a ServiceAccount, annotations count
+    /// where they are an identity outside of the cluster.
+    #[must_use]
+    pub const fn parts(self) -> &'static [Part] {
+        match self {
+            Self::Deployment => &[&["spec", "template"], &["spec", "strategy"], &["spec", "minReadySeconds"]],
+            Self::ConfigMap => &[&["data"], &["binaryData"]],
+            Self::ServiceAccount => &[
+                &["automountServiceAccountToken"],
+                &["imagePullSecrets"],
+                &["metadata", "annotations", "azure.workload.identity/client-id"],
+                &["metadata", "annotations", "eks.amazonaws.com/role-arn"],
+                &["metadata", "annotations", "iam.gke.io/gcp-service-account"],
+            ],
+            Self::Service => &[
+                &["spec", "type"],
+                &["spec", "selector"],
+                &["spec", "ports"],
+                &["spec", "internalTrafficPolicy"],
+                &["spec", "externalTrafficPolicy"],
+                &["spec", "trafficDistribution"],
+                &["spec", "sessionAffinity"],
+                &["spec", "sessionAffinityConfig"],
+                &["spec", "publishNotReadyAddresses"],
+                &["spec", "externalName"],
+                &["spec", "externalIPs"],
+                &["spec", "loadBalancerSourceRanges"],
+            ],
+            Self::Role => &[&["rules"]],
+            Self::RoleBinding => &[&["subjects"], &["roleRef"]],
+            Self::ResourceQuota
+            | Self::LimitRange
+            | Self::NetworkPolicy
+            | Self::PodDisruptionBudget
+            | Self::HorizontalPodAutoscaler
+            | Self::Ingress => &[&["spec"]],
+        }
+    }
+}
+
+impl fmt::Display for MemberKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_name_and_listed_in_its_own_order() {
+        for kind in MemberKind::ALL {
+            assert_eq!(MemberKind::of(kind.name()), Some(kind));
+        }
+        assert!(MemberKind::ALL.is_sorted());
+        assert_eq!(MemberKind::of("Pod"), None);
+    }
+
+    #[test]
+    fn nothing_that_is_referred_to_by_name_is_removed() {
+        assert!(MemberKind::ALL.into_iter().all(|kind| !(kind.referred_to() && kind.removable())));
+    }
+}

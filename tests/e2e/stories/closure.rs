@@ -1,0 +1,254 @@
+//! What belongs to a workload beside its template and its ConfigMaps is put back as well, each kind by its own rules.
+
+use anyhow::{Context, Result, ensure};
+use cluster::eventually;
+use homeostat::api::recovery::{Approval, ApprovalDecision, Remedy};
+use homeostat::api::{Journal, Outcome, Phase, Reason, Recovery, StableState};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::Resource;
+use kube::api::DeleteParams;
+use kube::core::NamespaceResourceScope;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::story::app::{self, WEB};
+use crate::story::{SOON, Story, lines};
+
+/// The ServiceAccount in whose name guard rails are written.
+const MENDER: &str = "mender";
+
+/// What an application of some size brings along, beside what every story has.
+fn surroundings() -> [Value; 8] {
+    let selector = json!({"matchLabels": {"app": WEB}});
+    [
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "shop"},
+            "automountServiceAccountToken": false}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "shop"},
+            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "shop"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "shop"},
+            "subjects": [{"kind": "ServiceAccount", "name": "shop"}]}),
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shop"},
+            "spec": {"podSelector": selector, "ingress": [{}], "policyTypes": ["Ingress"]}}),
+        json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "shop"},
+            "spec": {"hard": {"pods": "20"}}}),
+        json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "shop"},
+            "spec": {"limits": [{"type": "PersistentVolumeClaim", "max": {"storage": "8Gi"}}]}}),
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": WEB},
+            "spec": {"minAvailable": 1, "selector": selector}}),
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": WEB},
+            "spec": {"defaultBackend": {"service": {"name": WEB, "port": {"number": 80}}}}}),
+    ]
+}
+
+fn autoscaler(most: i32) -> Value {
+    json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": WEB}, "spec": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": WEB},
+        "minReplicas": 2, "maxReplicas": most,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu",
+            "target": {"type": "Utilization", "averageUtilization": 80}}}]}})
+}
+
+/// The application with everything around it, in its stable state.
+async fn stable(story: &mut Story, policy: Value) -> Result<StableState> {
+    for object in surroundings() {
+        story.apply(object).await?;
+    }
+    story.apply(autoscaler(4)).await?;
+    story.start_operator(&[]).await?;
+    let mut deployment = app::deployment(WEB, "v1", 2);
+    deployment["spec"]["template"]["spec"]["serviceAccountName"] = json!("shop");
+    story.create::<k8s_openapi::api::core::v1::ConfigMap>(app::config_map("5s")).await?;
+    story.create::<Service>(app::service()).await?;
+    story.create::<Deployment>(deployment).await?;
+    story.create::<homeostat::api::RecoveryPolicy>(app::policy(policy)).await?;
+    story.await_stable().await
+}
+
+/// The policy may have its own ServiceAccount write guard rails.
+async fn with_mender(story: &Story) -> Result<()> {
+    story.apply(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": MENDER}})).await?;
+    story
+        .apply(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": MENDER},
+            "rules": [
+                {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["create", "patch", "delete"]},
+                {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"],
+                    "verbs": ["create", "patch", "delete"]},
+                {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["create", "patch"]},
+                {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "resourceNames": ["shop"],
+                    "verbs": ["bind"]}]}))
+        .await?;
+    story
+        .apply(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": MENDER},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": MENDER},
+            "subjects": [{"kind": "ServiceAccount", "name": MENDER}]}))
+        .await?;
+    story.grant(&["capabilities.guardRails=true"]).await
+}
+
+fn mending(guard_rails: &str) -> Value {
+    json!({"closure": {"guardRails": guard_rails}, "serviceAccountName": MENDER})
+}
+
+async fn delete<K>(story: &Story, name: &str) -> Result<()>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    story.api::<K>().delete(name, &DeleteParams::default()).await.map(drop).context("delete")
+}
+
+/// Plays an outage of every pod until `healed`; a fake kubelet cannot see what was broken.
+async fn outage(story: &Story, what: &str, healed: impl AsyncFn() -> Result<()>) -> Result<Recovery> {
+    story.play(&story.pods(WEB).await?, Some("not-ready")).await?;
+    eventually(what, SOON, healed).await?;
+    story.play(&story.pods(WEB).await?, None).await?;
+    story.closed(Outcome::Recovered).await
+}
+
+pub async fn everything_that_was_changed_is_put_back(story: &mut Story) -> Result<()> {
+    stable(story, json!({})).await?;
+    story.change::<ServiceAccount>("shop", json!({"automountServiceAccountToken": true})).await?;
+    story.change::<Service>(WEB, json!({"spec": {"sessionAffinity": "ClientIP"}})).await?;
+    story.change::<Ingress>(WEB, json!({"spec": {"ingressClassName": "other"}})).await?;
+    story.change::<PodDisruptionBudget>(WEB, json!({"spec": {"minAvailable": 2}})).await?;
+    story.change::<HorizontalPodAutoscaler>(WEB, json!({"spec": {"maxReplicas": 9}})).await?;
+    let recovery = outage(story, "everything to be as it was", async || {
+        let account = story.api::<ServiceAccount>().get("shop").await?.automount_service_account_token;
+        let service = story.api::<Service>().get(WEB).await?.spec.and_then(|spec| spec.session_affinity);
+        let ingress = story.api::<Ingress>().get(WEB).await?.spec.and_then(|spec| spec.ingress_class_name);
+        let scale = story.api::<HorizontalPodAutoscaler>().get(WEB).await?.spec.max_replicas;
+        let found = (account, service.as_deref(), ingress.as_deref(), scale);
+        ensure!(found == (Some(false), Some("None"), None, 4), "{found:?}");
+        Ok(())
+    })
+    .await?;
+    ensure!(recovery.journal().decision.remedy == Remedy::Rollback, "{:?}", recovery.journal().decision);
+    let writes = lines(&story.workload_writes().await?);
+    let first = writes.first().map(String::as_str);
+    ensure!(first == Some("patch serviceaccounts/shop"), "what is needed first goes first: {writes:?}");
+    story.nothing_is_owned_by_us(&["serviceaccount/shop", "service/web", "ingress/web", "pdb/web", "hpa/web"]).await
+}
+
+pub async fn everything_that_was_deleted_is_created_again(story: &mut Story) -> Result<()> {
+    stable(story, json!({})).await?;
+    let address = |service: Service| service.spec.and_then(|spec| spec.cluster_ip);
+    let before = address(story.api::<Service>().get(WEB).await?);
+    delete::<Service>(story, WEB).await?;
+    delete::<Ingress>(story, WEB).await?;
+    delete::<PodDisruptionBudget>(story, WEB).await?;
+    delete::<HorizontalPodAutoscaler>(story, WEB).await?;
+    delete::<ServiceAccount>(story, "shop").await?;
+    let recovery = story.closed(Outcome::Recovered).await?;
+    ensure!(recovery.journal().symptom.reason == Reason::CutOff, "{:?}", recovery.journal().symptom);
+    let after = address(story.api::<Service>().get(WEB).await?);
+    ensure!(before == after, "the Service had {before:?} and has {after:?}");
+    story.api::<Ingress>().get(WEB).await?;
+    story.api::<PodDisruptionBudget>().get(WEB).await?;
+    story.api::<HorizontalPodAutoscaler>().get(WEB).await?;
+    story.api::<ServiceAccount>().get("shop").await?;
+    story.nothing_is_owned_by_us(&["serviceaccount/shop", "service/web", "ingress/web", "pdb/web", "hpa/web"]).await
+}
+
+pub async fn an_autoscaler_that_was_added_is_deleted(story: &mut Story) -> Result<()> {
+    story.stable(2, json!({})).await?;
+    story.apply(autoscaler(2)).await?;
+    outage(story, "the autoscaler to be gone", async || {
+        let found = story.api::<HorizontalPodAutoscaler>().get_opt(WEB).await?;
+        ensure!(found.is_none(), "it is there");
+        Ok(())
+    })
+    .await
+    .map(drop)
+}
+
+async fn ingress_rules(story: &Story) -> Result<Option<usize>> {
+    let policy = story.api::<NetworkPolicy>().get("shop").await?;
+    Ok(policy.spec.and_then(|spec| spec.ingress).map(|rules| rules.len()))
+}
+
+pub async fn a_network_policy_waits_for_the_approval_of_its_plan(story: &mut Story) -> Result<()> {
+    with_mender(story).await?;
+    stable(story, mending("Approve")).await?;
+    story.change::<NetworkPolicy>("shop", json!({"spec": {"ingress": []}})).await?;
+    story.play(&story.pods(WEB).await?, Some("not-ready")).await?;
+    let waiting = |journal: &Journal| journal.phase == Phase::AwaitingApproval;
+    let recovery = story.recovery("to wait for approval", waiting).await?;
+    ensure!(recovery.journal().decision.remedy == Remedy::RestoreGuardRails, "{:?}", recovery.journal().decision);
+    ensure!(story.workload_writes().await?.is_empty(), "something was written before the approval");
+    let plan_digest = recovery.journal().decision.plan_digest.clone();
+    let approval = Approval { decision: ApprovalDecision::Approve, plan_digest };
+    let name = recovery.metadata.name.context("a Recovery without a name")?;
+    story.change::<Recovery>(&name, json!({"spec": {"approval": approval}})).await?;
+    let put_back = async || {
+        ensure!(ingress_rules(story).await? == Some(1), "not yet");
+        Ok(())
+    };
+    eventually("the NetworkPolicy to be as it was", SOON, put_back).await?;
+    story.play(&story.pods(WEB).await?, None).await?;
+    story.closed(Outcome::Recovered).await.map(drop)
+}
+
+/// Everything is written with the rights of the policy's own account, which the audit log tells.
+pub async fn guard_rails_are_put_back_with_the_rights_of_the_policys_account(story: &mut Story) -> Result<()> {
+    with_mender(story).await?;
+    stable(story, mending("Restore")).await?;
+    story.change::<NetworkPolicy>("shop", json!({"spec": {"ingress": []}})).await?;
+    story.change::<RoleBinding>("shop", json!({"subjects": []})).await?;
+    story
+        .apply(json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "added"},
+        "spec": {"hard": {"pods": "1"}}}))
+        .await?;
+    outage(story, "the guard rails to be as they were", async || {
+        let quota = story.api::<ResourceQuota>().get_opt("added").await?;
+        let subjects = story.api::<RoleBinding>().get("shop").await?.subjects.map_or(0, |subjects| subjects.len());
+        let found = (quota.is_some(), subjects, ingress_rules(story).await?);
+        ensure!(found == (false, 1, Some(1)), "{found:?}");
+        Ok(())
+    })
+    .await?;
+    let user = cluster::service_account(story.namespace.name(), MENDER);
+    let events = story.cluster.audit().await?;
+    let impersonated = events
+        .iter()
+        .filter(|event| event.impersonated.as_ref() == Some(&user) && event.is_write() && event.succeeded());
+    let mut written: Vec<_> = impersonated.map(|event| format!("{} {}", event.verb, event.resource)).collect();
+    written.sort();
+    written.dedup();
+    let expected = ["delete resourcequotas", "patch networkpolicies", "patch rolebindings"];
+    ensure!(written == expected, "{written:?}");
+    Ok(())
+}
+
+pub async fn a_policys_account_can_do_no_more_than_its_rights(story: &mut Story) -> Result<()> {
+    with_mender(story).await?;
+    stable(story, mending("Restore")).await?;
+    let widened = json!({"rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}]});
+    story.change::<Role>("shop", widened).await?;
+    story.play(&story.pods(WEB).await?, Some("not-ready")).await?;
+    let refused = |journal: &Journal| journal.phase == Phase::Holding && journal.reason == Reason::WriteRefused;
+    let recovery = story.recovery("to be held because a write was refused", refused).await?;
+    let message = &recovery.journal().message;
+    ensure!(message.contains(MENDER) && message.contains("roles"), "it does not say who lacks which right: {message}");
+    Ok(())
+}
+
+pub async fn hardening_since_survives_a_rollback(story: &mut Story) -> Result<()> {
+    with_mender(story).await?;
+    stable(story, mending("Restore")).await?;
+    story.change::<NetworkPolicy>("shop", json!({"spec": {"ingress": []}})).await?;
+    let bad = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": app::image("crash")}]}}}});
+    story.change::<Deployment>(WEB, bad).await?;
+    let recovery = story.closed(Outcome::Recovered).await?;
+    ensure!(ingress_rules(story).await? != Some(1), "the hardening was taken back");
+    let message = &recovery.journal().message;
+    ensure!(message.contains("NetworkPolicy shop"), "it does not say what was left: {message}");
+    let pods = story.api::<Pod>().list(&Default::default()).await?.items.len();
+    ensure!(pods == 2, "{pods} pods");
+    Ok(())
+}
