@@ -1,4 +1,5 @@
-//! The application of the demo: the patient with its client on real nodes, or pods that are played on fake ones.
+//! The application of the demo: a shop of three tiers with its client on real nodes, or pods that are played on fake
+//! ones.
 
 use anyhow::{Result, ensure};
 use cluster::eventually;
@@ -6,8 +7,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use serde_json::{Value, json};
 
-use crate::story::app::{self, SETTINGS, STANDBY, WEB};
-use crate::story::shop::{self, Counts};
+use crate::story::app::{self, SETTINGS, WEB};
+use crate::story::shop::{self, Counts, Shop};
 use crate::story::{SOON, Story, image};
 
 /// How pods come to be ill.
@@ -24,23 +25,15 @@ impl Application {
         if real_nodes { Self::Real } else { Self::Played }
     }
 
-    /// Four pods and a standby of two.
+    /// Four pods and a standby of two; the tiers behind them, if they are real.
     pub async fn deploy(self, story: &Story, policy: Value) -> Result<()> {
         if self == Self::Played {
             story.deploy_standby("v1", 2).await?;
             return story.deploy("v1", 4, policy).await;
         }
         story.cluster.load_image(&image::patient()?).await?;
-        let mut standby = shop::deployment();
-        let labels = json!({"app": STANDBY});
-        app::merge(
-            &mut standby,
-            json!({"metadata": {"name": STANDBY}, "spec": {
-                "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}},
-            }}),
-        );
-        story.create::<Deployment>(standby).await?;
-        shop::open(story, policy, json!({"spec": {"replicas": 4}})).await
+        let web = json!({"spec": {"replicas": 4}});
+        shop::open(story, Shop { tiers: true, standby: 2, policy, web, ..Shop::default() }).await
     }
 
     pub fn bad_release(self) -> &'static str {
@@ -51,17 +44,18 @@ impl Application {
     }
 
     pub async fn release_badly(self, story: &Story) -> Result<()> {
-        let (settings, release) = match self {
+        match self {
             Self::Real => {
-                let mut release = shop::new_image("homeostat.test/patient:1");
-                release["spec"]["template"]["spec"]["containers"][0]["args"] =
-                    json!(["serve", "--configuration", "/no"]);
-                (json!({"mode": "crash-after-2s", "debug": "1"}), release)
+                let settings = json!({"mode": "crash-after-2s", "debug": "1"});
+                story.change::<ConfigMap>(SETTINGS, json!({"data": settings})).await?;
+                shop::release(story, json!({"args": ["serve", "--configuration", "/no"]})).await
             }
-            Self::Played => (json!({"TIMEOUT": "never", "DEBUG": "1"}), app::new_image("crash")),
-        };
-        story.change::<ConfigMap>(SETTINGS, json!({"data": settings})).await?;
-        story.change::<Deployment>(WEB, release).await.map(drop)
+            Self::Played => {
+                let settings = json!({"TIMEOUT": "never", "DEBUG": "1"});
+                story.change::<ConfigMap>(SETTINGS, json!({"data": settings})).await?;
+                story.change::<Deployment>(WEB, app::new_image("crash")).await.map(drop)
+            }
+        }
     }
 
     /// Image, arguments and configuration are what they were, and nothing is left of what the release added.

@@ -1,8 +1,8 @@
 //! `make demo`: a bad release and the way back, on a real control plane; then a quarantined pod, and a failover with
 //! its way home. Prints what happens as it happens, and what kubectl says about it. Exit code 0 only if verified.
 //!
-//! On Linux as root the nodes are real: kubelets and containers, a small shop that falls ill for real reasons, and a
-//! client that counts its answers all the time. Elsewhere, or with HOMEOSTAT_REAL_NODES=0, they are fake (kwok): what a
+//! On Linux as root the nodes are real: kubelets and containers, a shop of three tiers whose front falls ill for real
+//! reasons, and a client that counts its answers all the time. Elsewhere, or with HOMEOSTAT_REAL_NODES=0, they are fake (kwok): what a
 //! pod does is chosen by its image tag, and where a fake kubelet cannot see a cause, the demo plays the pods' part.
 
 mod application;
@@ -128,8 +128,8 @@ async fn quarantine(story: &mut Story, application: Application) -> Result<()> {
     ensure!(recovery.journal().decision.reason == Reason::PodIsolated, "{:?}", recovery.journal().decision);
     ensure!(recovery.journal().outcome == Some(Outcome::Recovered), "{}", recovery.journal().message);
     application.tell_counts(story, counts).await?;
-    show(story, &["get", "pods", "-l", "app notin (web-standby,client)", "-L", "app,homeostat.dev/quarantined-by"])
-        .await
+    let of_web = "app notin (web-standby,client,api,store)";
+    show(story, &["get", "pods", "-l", of_web, "-L", "app,homeostat.dev/quarantined-by"]).await
 }
 
 /// Every pod is unready for a reason that is not here; the standby serves until that is over.

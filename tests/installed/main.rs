@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Api, ListParams, PostParams};
 use serde_json::json;
 
-use story::shop::{SETTINGS, WEB};
+use story::shop::{SETTINGS, Shop, WEB};
 use story::{SOON, Story, image, shop};
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/homeostat");
@@ -52,7 +52,7 @@ async fn tell(cluster: Arc<Cluster>) -> Result<()> {
     cluster.helm(&["test", "homeostat", "--namespace", SYSTEM]).await.context("helm test")?;
 
     let story = Story::begin(Arc::clone(&cluster), "shop", Path::new(env!("CARGO_BIN_EXE_homeostat"))).await?;
-    shop::open(&story, json!({}), json!({})).await?;
+    shop::open(&story, Shop::default()).await?;
     let stable = story.await_stable().await?;
 
     broken_configuration(&story).await?;
@@ -80,7 +80,7 @@ async fn broken_configuration(story: &Story) -> Result<()> {
 async fn missing_image(story: &Story) -> Result<()> {
     let before = shop::counts(story).await?;
     let known = story.recoveries().await?.len();
-    story.change::<Deployment>(WEB, shop::new_image("homeostat.test/patient:absent")).await?;
+    shop::release(story, json!({"image": "homeostat.test/patient:absent"})).await?;
     closed_after(story, known, Outcome::Recovered).await?;
     let after = shop::counts(story).await?;
     eprintln!("installed: missing image: the client saw {}", after.since(&before));
@@ -92,7 +92,7 @@ async fn missing_image(story: &Story) -> Result<()> {
 async fn upgraded_in_the_middle(story: &Story, cluster: &Cluster) -> Result<()> {
     let known = story.recoveries().await?.len();
     story.change::<RecoveryPolicy>(WEB, json!({"spec": {"verification": {"window": "15s"}}})).await?;
-    story.change::<Deployment>(WEB, shop::new_image("homeostat.test/patient:absent")).await?;
+    shop::release(story, json!({"image": "homeostat.test/patient:absent"})).await?;
     eventually("a new Recovery to verify", SOON, async || {
         let all = story.recoveries().await?;
         let newest = all.get(known).context("there is none")?;
@@ -122,7 +122,7 @@ async fn uninstalled_and_back(story: &Story, cluster: &Cluster, stable: &StableS
     let again = story.await_stable().await?;
     ensure!(again.metadata.uid == stable.metadata.uid, "the stable state was not recognised");
     let known = story.recoveries().await?.len();
-    story.change::<Deployment>(WEB, shop::new_image("homeostat.test/patient:absent")).await?;
+    shop::release(story, json!({"image": "homeostat.test/patient:absent"})).await?;
     closed_after(story, known, Outcome::Recovered).await
 }
 

@@ -49,11 +49,16 @@ pub fn new_image(tag: &str) -> Value {
 
 /// The Service in front of it.
 pub fn service() -> Value {
+    service_of(WEB)
+}
+
+/// The Service in front of a Deployment of this name.
+pub fn service_of(name: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": WEB},
-        "spec": {"selector": {"app": WEB}, "ports": [{"port": 80, "targetPort": 8080}]},
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
     })
 }
 
@@ -92,6 +97,26 @@ pub fn merge(value: &mut Value, patch: Value) {
         (Value::Object(map), Value::Object(patch)) => {
             for (key, inner) in patch {
                 merge(map.entry(key).or_insert(Value::Null), inner);
+            }
+        }
+        (value, patch) => *value = patch,
+    }
+}
+
+/// The same, but lists of things with names are merged by these names, as kubectl does.
+pub fn merge_by_name(value: &mut Value, patch: Value) {
+    match (value, patch) {
+        (Value::Object(map), Value::Object(patch)) => {
+            for (key, inner) in patch {
+                merge_by_name(map.entry(key).or_insert(Value::Null), inner);
+            }
+        }
+        (Value::Array(list), Value::Array(patch)) if patch.iter().all(|item| item["name"].is_string()) => {
+            for inner in patch {
+                match list.iter_mut().find(|item| item["name"] == inner["name"]) {
+                    Some(item) => merge_by_name(item, inner),
+                    None => list.push(inner),
+                }
             }
         }
         (value, patch) => *value = patch,

@@ -1,4 +1,5 @@
-//! The patient with its configuration, Service and policy, and the client that asks it all the time.
+//! The shop: the patient with its configuration, Service and policy, and the client that asks it all the time. With
+//! three tiers the patient `web` is the front, which calls `api`, which calls `store`, each through its Service.
 
 use std::fmt;
 
@@ -6,47 +7,123 @@ use anyhow::{Context, Result, ensure};
 use cluster::eventually;
 use homeostat::api::RecoveryPolicy;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
-use kube::api::ListParams;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::{SOON, Story, app};
+use super::{OWNER, SOON, Story, app};
 
 pub const WEB: &str = app::WEB;
 pub const SETTINGS: &str = app::SETTINGS;
+/// The tiers behind the front, and the Secret with the password that the one tells the other.
+pub const API: &str = "api";
+pub const STORE: &str = "store";
+const LOGIN: &str = "store-login";
+const PASSWORD: &str = "right";
+
+/// What is to be there.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    /// Whether there are tiers behind the front.
+    pub tiers: bool,
+    /// How many copies stand by, as `web-standby`.
+    pub standby: u32,
+    /// Changes to the policy's spec.
+    pub policy: Value,
+    /// Changes to the front's Deployment; lists of things with names are merged by name.
+    pub web: Value,
+    /// Milliseconds between two questions of the client, and how many it asks side by side.
+    pub every: u64,
+    pub parallel: u32,
+}
+
+impl Default for Shop {
+    fn default() -> Self {
+        Self { tiers: false, standby: 0, policy: json!({}), web: json!({}), every: 20, parallel: 1 }
+    }
+}
 
 /// What the client counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Counts {
     pub good: u64,
     pub bad: u64,
+    /// Bad ones among the last answers.
+    pub recently: u64,
 }
 
 impl Counts {
     pub fn since(&self, before: &Self) -> Self {
-        Self { good: self.good - before.good, bad: self.bad - before.bad }
+        Self { good: self.good - before.good, bad: self.bad - before.bad, recently: self.recently }
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} good and {} bad answers", self.good, self.bad)
+        write!(f, "{} good and {} bad answers", self.good, self.bad)?;
+        match self.good + self.bad {
+            0 => Ok(()),
+            all => write!(f, ", {}.{} % good", self.good * 100 / all, self.good * 1000 / all % 10),
+        }
     }
 }
 
-/// Everything is there, and the client gets good answers. `policy` changes the policy's spec, `web` the Deployment.
-pub async fn open(story: &Story, policy: Value, web: Value) -> Result<()> {
-    story.create::<ConfigMap>(json!({"metadata": {"name": SETTINGS}, "data": {"mode": "ok"}})).await?;
-    let service = story.create::<Service>(app::service()).await?;
-    let mut deployment = deployment();
-    app::merge(&mut deployment, web);
-    story.create::<Deployment>(deployment).await?;
-    let address = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
-    story.create::<Deployment>(client(&address)).await?;
+/// Everything is there, and the client gets good answers.
+pub async fn open(story: &Story, shop: Shop) -> Result<()> {
+    let calls = if shop.tiers { Some(open_tiers(story).await?) } else { None };
+    let mut front = deployment(WEB, calls.as_deref());
+    app::merge_by_name(&mut front, shop.web);
+    if shop.standby > 0 {
+        let labels = json!({"app": app::STANDBY});
+        let mut standby = front.clone();
+        let selector = json!({"matchLabels": labels});
+        let spec =
+            json!({"replicas": shop.standby, "selector": selector, "template": {"metadata": {"labels": labels}}});
+        app::merge(&mut standby, json!({"metadata": {"name": app::STANDBY}, "spec": spec}));
+        story.create::<Deployment>(standby).await?;
+    }
+    let address = tier(story, WEB, front).await?;
+    let mut client = client(&address, shop.every, shop.parallel);
+    // The nodes that files stop are others.
+    client["spec"]["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "node-1"});
+    story.create::<Deployment>(client).await?;
     let mut spec = json!({"stability": {"soak": "5s"}, "verification": {"window": "3s"}, "limits": {"cooldown": "1s"}});
-    app::merge(&mut spec, policy);
+    app::merge(&mut spec, shop.policy);
     story.create::<RecoveryPolicy>(app::policy(spec)).await?;
     serves(story).await
+}
+
+/// The tiers behind the front; gives where the front finds them. `api` is ready only as long as `store` answers, and
+/// reads the password for it from a mounted Secret.
+async fn open_tiers(story: &Story) -> Result<String> {
+    let mut store = deployment(STORE, None);
+    let accepts = json!({"name": STORE, "env": [{"name": "ACCEPTS", "value": PASSWORD}]});
+    app::merge_by_name(&mut store, json!({"spec": {"replicas": 1, "template": {"spec": {"containers": [accepts]}}}}));
+    let calls = tier(story, STORE, store).await?;
+    let login = json!({"metadata": {"name": LOGIN}, "stringData": {"password": PASSWORD}});
+    story.create::<Secret>(login).await?;
+    let mut api = deployment(API, Some(&calls));
+    let container = json!({
+        "name": API,
+        "args": ["serve", "--login", "/etc/login"],
+        "env": [{"name": "READY", "value": "with-dependency"}],
+        "volumeMounts": [{"name": "login", "mountPath": "/etc/login"}],
+    });
+    let volume = json!({"name": "login", "secret": {"secretName": LOGIN}});
+    let pod = json!({"containers": [container], "volumes": [volume]});
+    app::merge_by_name(&mut api, json!({"spec": {"template": {"spec": pod}}}));
+    tier(story, API, api).await
+}
+
+/// A Deployment with its configuration and its Service; gives where it is found.
+async fn tier(story: &Story, name: &str, deployment: Value) -> Result<String> {
+    story
+        .create::<ConfigMap>(json!({"metadata": {"name": format!("{name}-settings")}, "data": {"mode": "ok"}}))
+        .await?;
+    let service = story.create::<Service>(app::service_of(name)).await?;
+    story.create::<Deployment>(deployment).await?;
+    let address = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
+    Ok(format!("{address}:80"))
 }
 
 /// Sets a fault of a patient by hand, over its configuration; `none` takes it back.
@@ -58,7 +135,7 @@ pub async fn set_fault(story: &Story, pod: &Pod, mode: &str) -> Result<()> {
 
 fn pod(app: &str, container: Value, volumes: Value) -> Value {
     json!({
-        "replicas": if app == WEB { 2 } else { 1 },
+        "replicas": if app == "client" { 1 } else { 2 },
         "selector": {"matchLabels": {"app": app}},
         "template": {
             "metadata": {"labels": {"app": app}},
@@ -76,11 +153,11 @@ fn unprivileged() -> Value {
     json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
 }
 
-/// The Deployment of the patient.
-pub fn deployment() -> Value {
+/// A Deployment of the patient; `calls` is where its dependency is.
+pub fn deployment(name: &str, calls: Option<&str>) -> Value {
     let probe = |path: &str| json!({"httpGet": {"path": path, "port": 8080}, "periodSeconds": 1});
-    let container = json!({
-        "name": "web",
+    let mut container = json!({
+        "name": name,
         "image": "homeostat.test/patient:1",
         "args": ["serve"],
         "securityContext": unprivileged(),
@@ -88,25 +165,30 @@ pub fn deployment() -> Value {
         "livenessProbe": probe("/live"),
         "volumeMounts": [{"name": "settings", "mountPath": "/etc/patient"}],
     });
-    let volumes = json!([{"name": "settings", "configMap": {"name": SETTINGS}}]);
-    json!({"metadata": {"name": WEB}, "spec": pod(WEB, container, volumes)})
+    if let Some(calls) = calls {
+        container["env"] = json!([{"name": "CALLS", "value": calls}]);
+    }
+    let volumes = json!([{"name": "settings", "configMap": {"name": format!("{name}-settings")}}]);
+    json!({"metadata": {"name": name}, "spec": pod(name, container, volumes)})
 }
 
-fn client(address: &str) -> Value {
+fn client(address: &str, every: u64, parallel: u32) -> Value {
+    let (every, parallel) = (every.to_string(), parallel.to_string());
     let container = json!({
         "name": "client",
         "image": "homeostat.test/patient:1",
-        "args": ["client", "--target", format!("{address}:80")],
+        "args": ["client", "--target", address, "--every", every, "--parallel", parallel],
         "securityContext": unprivileged(),
     });
     json!({"metadata": {"name": "client"}, "spec": pod("client", container, json!([]))})
 }
 
-/// Another image, as a JSON merge patch; it names the container's other fields, which the merge would drop.
-pub fn new_image(image: &str) -> Value {
-    let mut container = deployment()["spec"]["template"]["spec"]["containers"][0].clone();
-    container["image"] = json!(image);
-    json!({"spec": {"template": {"spec": {"containers": [container]}}}})
+/// Changes something of the front's container, in the name of its owner.
+pub async fn release(story: &Story, mut container: Value) -> Result<()> {
+    container["name"] = json!(WEB);
+    let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+    let parameters = PatchParams { field_manager: Some(OWNER.to_owned()), ..PatchParams::default() };
+    story.api::<Deployment>().patch(WEB, &parameters, &Patch::Strategic(patch)).await.map(drop).context("release")
 }
 
 /// What the client counted so far.
@@ -118,7 +200,9 @@ pub async fn counts(story: &Story) -> Result<Counts> {
     let text = story.cluster.run_inside("sh", &["-c", &ask]).await?;
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
-        ["good", good, "bad", bad] => Ok(Counts { good: good.parse()?, bad: bad.parse()? }),
+        ["good", good, "bad", bad, "recently", recently, "of", _] => {
+            Ok(Counts { good: good.parse()?, bad: bad.parse()?, recently: recently.parse()? })
+        }
         _ => anyhow::bail!("the client said {text:?}"),
     }
 }

@@ -199,12 +199,32 @@ pub struct Web {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Shop {
+    /// Three tiers: `web` calls `api`, which calls `store`.
+    #[serde(default)]
+    pub tiers: bool,
+    /// How many copies stand by, as `web-standby`.
+    #[serde(default)]
+    pub standby: u32,
+    /// Milliseconds between two questions of the client.
+    #[serde(default = "often")]
+    pub every: u64,
+    /// How many questions it has open at once.
+    #[serde(default = "one")]
+    pub parallel: u32,
     /// Changes to the usual policy's spec.
     #[serde(default = "nothing")]
     pub policy: Value,
-    /// Changes to the patient's Deployment.
+    /// Changes to the patient's Deployment; lists of things with names are merged by name.
     #[serde(default = "nothing")]
     pub deployment: Value,
+}
+
+fn often() -> u64 {
+    20
+}
+
+fn one() -> u32 {
+    1
 }
 
 fn first_tag() -> String {

@@ -14,7 +14,7 @@ use kube::core::GroupVersionKind;
 use kube::discovery;
 use serde_json::{Value, json};
 
-use crate::file::{Cure, Fault, Label, Patch, Play, Ready, Step, Target, Wait, Web};
+use crate::file::{self, Cure, Fault, Label, Patch, Play, Ready, Step, Target, Wait, Web};
 use crate::oracle;
 use crate::story::app::{self, WEB};
 use crate::story::{OWNER, SOON, Story, is_ready, shop};
@@ -46,7 +46,7 @@ pub async fn take_all(story: &mut Story, what: &str, steps: &[Step], operated: b
 pub async fn take(story: &mut Story, step: &Step, operated: bool) -> Result<()> {
     match step {
         Step::Web(web) => deploy(story, web).await,
-        Step::Shop(shop) => shop::open(story, shop.policy.clone(), shop.deployment.clone()).await,
+        Step::Shop(shop) => shop::open(story, plan(shop)).await,
         Step::Standby(tag) => story.deploy_standby(tag, 2).await,
         Step::Apply(object) => apply(story, object).await,
         Step::Patch(patch) => change(story, patch).await,
@@ -77,6 +77,11 @@ pub async fn take(story: &mut Story, step: &Step, operated: bool) -> Result<()> 
         }
         Step::KillOperator | Step::CutApi(_) | Step::HoldAfterWrite(_) | Step::KillHeld => Ok(()),
     }
+}
+
+fn plan(shop: &file::Shop) -> shop::Shop {
+    let file::Shop { tiers, standby, policy, deployment, every, parallel } = shop.clone();
+    shop::Shop { tiers, standby, policy, web: deployment, every, parallel }
 }
 
 async fn deploy(story: &Story, web: &Web) -> Result<()> {
