@@ -159,7 +159,7 @@ bench-latency: ## Time from fault to first action, measured on a real control pl
 # --- Cluster ------------------------------------------------------------------------------------------------------
 
 .PHONY: cluster-build
-cluster-build: ## Build the test control plane and the real nodes into the cache (about fifteen minutes, once)
+cluster-build: ## Build the test control plane and the real nodes into the cache (about twenty minutes, once)
 	$(CLUSTER) build --real
 
 .PHONY: cluster-up

@@ -41,6 +41,9 @@ const CONTAINERD: Module = Module {
     usual_time: "about 3 minutes on 2 cores",
 };
 
+const COREDNS: Module =
+    Module { name: "coredns", linker_flags: "-s -w", programs: &["coredns"], usual_time: "about 3 minutes on 2 cores" };
+
 /// A directory below the crate with go.mod and go.sum, whose `tool` directives name programs.
 struct Module {
     name: &'static str,
@@ -63,6 +66,11 @@ pub async fn node() -> Result<PathBuf> {
 /// Builds containerd, its shim, ctr and the network plugins unless the cache has them; gives their directory.
 pub async fn containerd() -> Result<PathBuf> {
     CONTAINERD.build().await
+}
+
+/// Builds CoreDNS unless the cache has it; gives its directory.
+pub async fn coredns() -> Result<PathBuf> {
+    COREDNS.build().await
 }
 
 /// Builds helm unless the cache has it; gives its directory.

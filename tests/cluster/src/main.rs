@@ -20,7 +20,7 @@ struct Arguments {
 enum Command {
     /// Build the control plane, kubectl and helm into the cache, unless they are there
     Build {
-        /// Also what real nodes need: kubelet, kube-proxy, containerd and network plugins
+        /// Also what real nodes need: kubelet, kube-proxy, containerd, network plugins and CoreDNS
         #[arg(long)]
         real: bool,
     },
@@ -78,6 +78,7 @@ async fn run(command: Command) -> Result<()> {
             if real {
                 println!("{}", binaries::node().await?.display());
                 println!("{}", binaries::containerd().await?.display());
+                println!("{}", binaries::coredns().await?.display());
             }
         }
         Command::Up { name, nodes, real } => {

@@ -5,10 +5,11 @@
 //! ([`node`]). What else the kernel keeps has names that the next start knows ([`remains`]). There is no registry:
 //! images are made from files ([`crate::Image`]), and what is not loaded cannot be pulled.
 //!
-//! Needs Linux and root ([`requirements`]). There is no DNS in the cluster, and nothing enforces network policies. Tried
-//! with cgroup version 1; version 2 is provided for, untried.
+//! The names of Services are resolved ([`dns`]). Needs Linux and root ([`requirements`]). Nothing enforces network
+//! policies. Tried with cgroup version 1; version 2 is provided for, untried.
 
 mod command;
+mod dns;
 mod network;
 mod node;
 pub(crate) mod remains;
@@ -45,6 +46,7 @@ pub(crate) struct Programs {
     node: PathBuf,
     /// containerd, its shim, ctr and the network plugins.
     containerd: PathBuf,
+    coredns: PathBuf,
 }
 
 /// The real nodes of a cluster, and the network they share.
@@ -63,7 +65,11 @@ impl Real {
             bail!("{count} real nodes: at most {MOST_NODES} are possible");
         }
         requirements::ensure().await?;
-        let programs = Programs { node: binaries::node().await?, containerd: binaries::containerd().await? };
+        let programs = Programs {
+            node: binaries::node().await?,
+            containerd: binaries::containerd().await?,
+            coredns: binaries::coredns().await?,
+        };
         let network = Network::create(directory, count)?;
         Ok(Self { directory: directory.to_owned(), count, programs, network, nodes: Vec::new() })
     }
@@ -101,6 +107,8 @@ impl Real {
         server: &str,
         processes: &mut Processes,
     ) -> Result<()> {
+        let coredns = self.programs.coredns.join("coredns");
+        dns::start(&self.directory, &coredns, &self.network, keys, server, processes)?;
         for node in &self.nodes {
             node.await_containerd().await?;
             node.prepare_kubelet(keys, server)?;
@@ -120,7 +128,8 @@ impl Real {
         })
         .await?;
         let arguments = vec![format!("--config={}", settings.display())];
-        processes.start("kube-proxy", &self.network.entry(), &self.programs.node.join("kube-proxy"), arguments)
+        processes.start("kube-proxy", &self.network.entry(), &self.programs.node.join("kube-proxy"), arguments)?;
+        dns::await_ready(&self.network, processes).await
     }
 
     /// Makes an image known to all nodes.

@@ -1,5 +1,5 @@
 //! The shop: the patient with its configuration, Service and policy, and the client that asks it all the time. With
-//! three tiers the patient `web` is the front, which calls `api`, which calls `store`, each through its Service.
+//! three tiers the patient `web` is the front, which calls `api`, which calls `store`, each by the name of its Service.
 
 use std::fmt;
 
@@ -70,8 +70,10 @@ impl fmt::Display for Counts {
 
 /// Everything is there, and the client gets good answers.
 pub async fn open(story: &Story, shop: Shop) -> Result<()> {
-    let calls = if shop.tiers { Some(open_tiers(story).await?) } else { None };
-    let mut front = deployment(WEB, calls.as_deref());
+    if shop.tiers {
+        open_tiers(story).await?;
+    }
+    let mut front = deployment(WEB, shop.tiers.then_some(API));
     app::merge_by_name(&mut front, shop.web);
     if shop.standby > 0 {
         let labels = json!({"app": app::STANDBY});
@@ -83,26 +85,23 @@ pub async fn open(story: &Story, shop: Shop) -> Result<()> {
         story.create::<Deployment>(standby).await?;
     }
     let address = tier(story, WEB, front).await?;
-    let mut client = client(&address, shop.every, shop.parallel);
-    // The nodes that files stop are others.
-    client["spec"]["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "node-1"});
-    story.create::<Deployment>(client).await?;
+    story.create::<Deployment>(client(&address, shop.every, shop.parallel)).await?;
     let mut spec = json!({"stability": {"soak": "5s"}, "verification": {"window": "3s"}, "limits": {"cooldown": "1s"}});
     app::merge(&mut spec, shop.policy);
     story.create::<RecoveryPolicy>(app::policy(spec)).await?;
     serves(story).await
 }
 
-/// The tiers behind the front; gives where the front finds them. `api` is ready only as long as `store` answers, and
-/// reads the password for it from a mounted Secret.
-async fn open_tiers(story: &Story) -> Result<String> {
+/// The tiers behind the front. `api` is ready only as long as `store` answers, and reads the password for it from a
+/// mounted Secret.
+async fn open_tiers(story: &Story) -> Result<()> {
     let mut store = deployment(STORE, None);
     let accepts = json!({"name": STORE, "env": [{"name": "ACCEPTS", "value": PASSWORD}]});
     app::merge_by_name(&mut store, json!({"spec": {"replicas": 1, "template": {"spec": {"containers": [accepts]}}}}));
-    let calls = tier(story, STORE, store).await?;
+    tier(story, STORE, store).await?;
     let login = json!({"metadata": {"name": LOGIN}, "stringData": {"password": PASSWORD}});
     story.create::<Secret>(login).await?;
-    let mut api = deployment(API, Some(&calls));
+    let mut api = deployment(API, Some(STORE));
     let container = json!({
         "name": API,
         "args": ["serve", "--login", "/etc/login"],
@@ -112,18 +111,16 @@ async fn open_tiers(story: &Story) -> Result<String> {
     let volume = json!({"name": "login", "secret": {"secretName": LOGIN}});
     let pod = json!({"containers": [container], "volumes": [volume]});
     app::merge_by_name(&mut api, json!({"spec": {"template": {"spec": pod}}}));
-    tier(story, API, api).await
+    tier(story, API, api).await.map(drop)
 }
 
-/// A Deployment with its configuration and its Service; gives where it is found.
+/// A Deployment with its configuration and its Service; gives the Service's address.
 async fn tier(story: &Story, name: &str, deployment: Value) -> Result<String> {
-    story
-        .create::<ConfigMap>(json!({"metadata": {"name": format!("{name}-settings")}, "data": {"mode": "ok"}}))
-        .await?;
+    let settings = json!({"metadata": {"name": format!("{name}-settings")}, "data": {"mode": "ok"}});
+    story.create::<ConfigMap>(settings).await?;
     let service = story.create::<Service>(app::service_of(name)).await?;
     story.create::<Deployment>(deployment).await?;
-    let address = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
-    Ok(format!("{address}:80"))
+    service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")
 }
 
 /// Sets a fault of a patient by hand, over its configuration; `none` takes it back.
@@ -153,7 +150,7 @@ fn unprivileged() -> Value {
     json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}})
 }
 
-/// A Deployment of the patient; `calls` is where its dependency is.
+/// A Deployment of the patient; `calls` is the tier that it depends on.
 pub fn deployment(name: &str, calls: Option<&str>) -> Value {
     let probe = |path: &str| json!({"httpGet": {"path": path, "port": 8080}, "periodSeconds": 1});
     let mut container = json!({
@@ -166,7 +163,7 @@ pub fn deployment(name: &str, calls: Option<&str>) -> Value {
         "volumeMounts": [{"name": "settings", "mountPath": "/etc/patient"}],
     });
     if let Some(calls) = calls {
-        container["env"] = json!([{"name": "CALLS", "value": calls}]);
+        container["env"] = json!([{"name": "CALLS", "value": format!("{calls}:80")}]);
     }
     let volumes = json!([{"name": "settings", "configMap": {"name": format!("{name}-settings")}}]);
     json!({"metadata": {"name": name}, "spec": pod(name, container, volumes)})
@@ -177,10 +174,13 @@ fn client(address: &str, every: u64, parallel: u32) -> Value {
     let container = json!({
         "name": "client",
         "image": "homeostat.test/patient:1",
-        "args": ["client", "--target", address, "--every", every, "--parallel", parallel],
+        "args": ["client", "--target", format!("{address}:80"), "--every", every, "--parallel", parallel],
         "securityContext": unprivileged(),
     });
-    json!({"metadata": {"name": "client"}, "spec": pod("client", container, json!([]))})
+    let mut client = json!({"metadata": {"name": "client"}, "spec": pod("client", container, json!([]))});
+    // The nodes that files stop are others.
+    client["spec"]["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "node-1"});
+    client
 }
 
 /// Changes something of the front's container, in the name of its owner.

@@ -31,6 +31,9 @@ pub(super) fn pod_subnet(number: usize) -> String {
     format!("{first}.{second}.{third}.0/24")
 }
 
+/// The address of the cluster's DNS: among those that Services get only if they ask.
+pub(super) const DNS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+
 /// All pods of all nodes.
 pub(super) const PODS: &str = "10.200.0.0/16";
 
@@ -49,6 +52,7 @@ impl Network {
         command::run("ip", &["link", "add", &link, "type", "veth", "peer", "name", INSIDE, "netns", &name])?;
         let (here, there) = join(&link)?;
         let mut inside = format!("addr add {there}/{PREFIX} dev {INSIDE}\nlink set {INSIDE} up\nlink set lo up\n");
+        inside.push_str(&format!("addr add {DNS}/32 dev lo\n"));
         for number in 1..=nodes {
             let address = node_address(number);
             inside.push_str(&format!(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::network;
+use super::{dns, network};
 
 /// The image of the container that holds a pod's namespaces.
 pub(crate) const PAUSE: &str = "homeostat.test/pause:1";
@@ -91,6 +91,8 @@ pub(super) fn kubelet(number: usize, authority: &Path, logs: &Path, cgroup: &str
         "containerRuntimeEndpoint": format!("unix://{SOCKET}"),
         "podLogsDir": logs,
         "volumePluginDir": "/run/lib/kubelet/volume-plugins",
+        "clusterDNS": [network::DNS],
+        "clusterDomain": dns::DOMAIN,
         "resolvConf": "/dev/null",
         // There may be no systemd, and there is no need for one.
         "cgroupDriver": "cgroupfs",

@@ -38,6 +38,7 @@ fn real() -> Result<()> {
         workload::reaches_the_api_server(&cluster, &namespace).await?;
         let web = workload::Web::create(&cluster, &namespace).await?;
         web.answers_from_both_nodes().await?;
+        web.is_found_by_name().await?;
         web.survives_the_loss_of_a_node().await?;
 
         let traces = traces::Traces::of(&cluster)?;

@@ -66,11 +66,12 @@ pub(crate) async fn reaches_the_api_server(cluster: &Cluster, namespace: &Namesp
 /// Two pods, one per node, that answer with the name of their node.
 pub(crate) struct Web<'a> {
     cluster: &'a Cluster,
+    namespace: &'a Namespace,
     address: String,
 }
 
 impl<'a> Web<'a> {
-    pub(crate) async fn create(cluster: &'a Cluster, namespace: &Namespace) -> Result<Self> {
+    pub(crate) async fn create(cluster: &'a Cluster, namespace: &'a Namespace) -> Result<Self> {
         let serve = "echo from $NODE >/tmp/index.html; exec httpd -f -p 8080 -h /tmp";
         let pod = json!({
             "terminationGracePeriodSeconds": 1,
@@ -96,7 +97,7 @@ impl<'a> Web<'a> {
         let services: Api<Service> = Api::namespaced(cluster.client(), namespace.name());
         let created = services.create(&PostParams::default(), &service).await?;
         let address = created.spec.and_then(|spec| spec.cluster_ip).context("no address")?;
-        Ok(Self { cluster, address })
+        Ok(Self { cluster, namespace, address })
     }
 
     /// Through the address of the service, which exists in the network of the cluster alone.
@@ -108,6 +109,34 @@ impl<'a> Web<'a> {
             if both { Ok(()) } else { bail!("so far {seen:?}") }
         })
         .await
+    }
+
+    /// A pod resolves the name of the Service, the short one too, and gets its answer.
+    pub(crate) async fn is_found_by_name(&self) -> Result<()> {
+        let ask = r"nslookup $NAME.svc.cluster.local && printf 'GET /index.html HTTP/1.0\r\n\r\n' | nc -w 2 web 80";
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "looking-up"},
+            "spec": {
+                "restartPolicy": "Never",
+                "containers": [{
+                    "name": "main",
+                    "image": BUSYBOX,
+                    "command": ["sh", "-c", ask],
+                    "env": [{"name": "NAME", "value": format!("web.{}", self.namespace.name())}],
+                }],
+            },
+        }))?;
+        let pods = pods(self.cluster, self.namespace);
+        pods.create(&PostParams::default(), &pod).await?;
+        let phase = eventually("the end of a pod that looks up a name", SOON, async || {
+            let phase = pods.get_status("looking-up").await?.status.and_then(|status| status.phase);
+            phase.filter(|phase| ["Succeeded", "Failed"].contains(&phase.as_str())).context("it has not ended")
+        })
+        .await?;
+        let said = self.cluster.kubectl(&["logs", "--namespace", self.namespace.name(), "looking-up"]).await?;
+        let found = said.contains(&format!("Address: {}", self.address)) && said.contains("from node-");
+        ensure!(phase == "Succeeded" && found, "{phase}, it said: {said}");
+        Ok(())
     }
 
     pub(crate) async fn survives_the_loss_of_a_node(&self) -> Result<()> {
