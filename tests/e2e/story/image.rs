@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use cluster::Image;
+use cluster::{Image, binaries};
 
 /// The parts of the operator's image name.
 pub const HOST: &str = "homeostat.test";
@@ -43,11 +43,28 @@ pub fn operator(binary: &Path) -> Result<Image> {
 
 /// The patient, built as an example of this package.
 pub fn patient() -> Result<Image> {
+    patient_release("1")
+}
+
+/// A release of the patient that is slow: its answers come later than anybody waits for them.
+pub fn slow() -> Result<Image> {
+    Ok(patient_release("slow")?.environment("MODE", "late-1500ms"))
+}
+
+fn patient_release(tag: &str) -> Result<Image> {
     let own = std::env::current_exe()?;
     let binary = own.ancestors().nth(2).context("no target folder")?.join("examples/patient");
     ensure!(binary.is_file(), "{} is not there: cargo build --example patient", binary.display());
-    let image = Image::new("homeostat.test/patient:1").entrypoint(&["/patient"]).user("65532:65532");
+    let image = Image::new(&format!("homeostat.test/patient:{tag}")).entrypoint(&["/patient"]).user("65532:65532");
     with_program(image, &binary, "/patient")
+}
+
+/// CoreDNS for pods of a test's own.
+pub async fn coredns() -> Result<Image> {
+    let program = binaries::coredns().await?.join("coredns");
+    let content = std::fs::read(&program).with_context(|| format!("read {}", program.display()))?;
+    let image = Image::new("homeostat.test/coredns:1").entrypoint(&["/coredns"]).user("65532:65532");
+    Ok(image.file("/coredns", 0o555, content))
 }
 
 /// An image for another kind of processor: its program is none that this machine can start.

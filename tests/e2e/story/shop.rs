@@ -74,7 +74,6 @@ pub async fn open(story: &Story, shop: Shop) -> Result<()> {
         open_tiers(story).await?;
     }
     let mut front = deployment(WEB, shop.tiers.then_some(API));
-    app::merge_by_name(&mut front, shop.web);
     if shop.standby > 0 {
         let labels = json!({"app": app::STANDBY});
         let mut standby = front.clone();
@@ -84,6 +83,7 @@ pub async fn open(story: &Story, shop: Shop) -> Result<()> {
         app::merge(&mut standby, json!({"metadata": {"name": app::STANDBY}, "spec": spec}));
         story.create::<Deployment>(standby).await?;
     }
+    app::merge_by_name(&mut front, shop.web);
     let address = tier(story, WEB, front).await?;
     story.create::<Deployment>(client(&address, shop.every, shop.parallel)).await?;
     let mut spec = json!({"stability": {"soak": "5s"}, "verification": {"window": "3s"}, "limits": {"cooldown": "1s"}});

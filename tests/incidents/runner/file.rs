@@ -257,6 +257,7 @@ pub struct Patch {
     pub api_version: String,
     pub kind: String,
     pub name: String,
+    /// A merge patch, or a list of operations: a JSON Patch.
     pub patch: Value,
     /// Lists of containers, variables and the like are merged by name, as kubectl does; otherwise they are replaced.
     #[serde(default)]
@@ -352,6 +353,18 @@ pub enum Oracle {
     Offered(Offered),
     /// The operator made a write to a workload exactly so often.
     Written(Written),
+    /// How the shop's client is answered.
+    Answers(Answers),
+}
+
+/// How the last twenty answers were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Answers {
+    /// All good.
+    Good,
+    /// Three or more bad.
+    Bad,
 }
 
 /// A value in an object.

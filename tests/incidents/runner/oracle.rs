@@ -7,9 +7,12 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use serde_json::Value;
 
-use crate::file::{Content, Expect, Ideal, Incident, Offered, Oracle};
+use crate::file::{Answers, Content, Expect, Ideal, Incident, Offered, Oracle};
 use crate::steps::{dynamic, serving, with_names};
-use crate::story::{Story, Write};
+use crate::story::{Story, Write, shop};
+
+/// So many bad ones among the last twenty are no accident.
+const BAD: u64 = 3;
 
 /// An error unless everything is so.
 pub async fn hold(story: &Story, oracles: &[Oracle]) -> Result<()> {
@@ -29,8 +32,19 @@ pub async fn hold(story: &Story, oracles: &[Oracle]) -> Result<()> {
                 // Without an operator nothing is written, which is not what this asks.
                 ensure!(times == written.times || story.started() == 0, "{}: {times} times", written.write);
             }
+            Oracle::Answers(wanted) => answered(story, *wanted).await?,
         }
     }
+    Ok(())
+}
+
+async fn answered(story: &Story, wanted: Answers) -> Result<()> {
+    let bad = shop::counts(story).await?.recently;
+    let so = match wanted {
+        Answers::Good => bad == 0,
+        Answers::Bad => bad >= BAD,
+    };
+    ensure!(so, "{bad} of the client's last answers are bad");
     Ok(())
 }
 

@@ -46,7 +46,7 @@ pub async fn take_all(story: &mut Story, what: &str, steps: &[Step], operated: b
 pub async fn take(story: &mut Story, step: &Step, operated: bool) -> Result<()> {
     match step {
         Step::Web(web) => deploy(story, web).await,
-        Step::Shop(shop) => shop::open(story, plan(shop)).await,
+        Step::Shop(shop) => shop::open(story, plan(story, shop)?).await,
         Step::Standby(tag) => story.deploy_standby(tag, 2).await,
         Step::Apply(object) => apply(story, object).await,
         Step::Patch(patch) => change(story, patch).await,
@@ -79,9 +79,9 @@ pub async fn take(story: &mut Story, step: &Step, operated: bool) -> Result<()> 
     }
 }
 
-fn plan(shop: &file::Shop) -> shop::Shop {
+fn plan(story: &Story, shop: &file::Shop) -> Result<shop::Shop> {
     let file::Shop { tiers, standby, policy, deployment, every, parallel } = shop.clone();
-    shop::Shop { tiers, standby, policy, web: deployment, every, parallel }
+    Ok(shop::Shop { tiers, standby, policy, web: filled(story, &deployment)?, every, parallel })
 }
 
 async fn deploy(story: &Story, web: &Web) -> Result<()> {
@@ -107,7 +107,11 @@ async fn change(story: &Story, patch: &Patch) -> Result<()> {
     let manager = patch.manager.clone().unwrap_or_else(|| OWNER.to_owned());
     let parameters = PatchParams { field_manager: Some(manager), ..PatchParams::default() };
     let content = filled(story, &patch.patch)?;
-    let body = if patch.by_name { KubePatch::Strategic(content) } else { KubePatch::Merge(content) };
+    let body = match content {
+        Value::Array(_) => KubePatch::Json(serde_json::from_value(content).context("a list of operations")?),
+        _ if patch.by_name => KubePatch::Strategic(content),
+        _ => KubePatch::Merge(content),
+    };
     let changed = api.patch(&with_names(story, &patch.name)?, &parameters, &body).await;
     changed.map(drop).with_context(|| format!("patch {} {}", patch.kind, patch.name))
 }
