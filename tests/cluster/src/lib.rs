@@ -3,12 +3,12 @@
 //! stages in `stages/`, and an image tag says how (see `stages/README.md`).
 //!
 //! Or with real nodes ([`Options::real`]): kubelets, containerd and runc, so that containers, probes, mounts and traffic
-//! are what they are in production. Linux and root only, see [`why_no_real_nodes`]. Use them for what fake nodes cannot
+//! are what they are in production. Linux and root only, see [`skip_real_nodes`]. Use them for what fake nodes cannot
 //! show; they take twice as long to start. In a test:
 //!
 //! ```no_run
 //! # async fn test() -> anyhow::Result<()> {
-//! if let Some(reason) = cluster::why_no_real_nodes() {
+//! if let Some(reason) = cluster::skip_real_nodes()? {
 //!     println!("skipped: {reason}");
 //!     return Ok(());
 //! }
@@ -56,7 +56,7 @@ pub use namespace::Namespace;
 pub use nodes::PLAY;
 pub use process::ProcessId;
 pub use proxy::{Cut, Hold, ProxiedRequest, Proxy};
-pub use real::requirements::{REAL_NODES_VARIABLE, why_no_real_nodes};
+pub use real::requirements::{REAL_NODES_VARIABLE, skip_real_nodes, why_no_real_nodes};
 pub use wait::eventually;
 
 use control_plane::ControlPlane;

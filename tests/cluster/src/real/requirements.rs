@@ -9,6 +9,9 @@ use anyhow::{Context, Result, bail};
 /// The environment variable that, set to 0, tells tests to do without real nodes.
 pub const REAL_NODES_VARIABLE: &str = "HOMEOSTAT_REAL_NODES";
 
+/// What CI systems set.
+const CI_VARIABLES: [&str; 2] = ["CI", "GITHUB_ACTIONS"];
+
 /// Programs, and the Debian package that has each.
 const PROGRAMS: [(&str, &str); 9] = [
     ("runc", "runc"),
@@ -38,6 +41,26 @@ pub fn why_no_real_nodes() -> Option<String> {
         return Some("real nodes need root: namespaces, mounts and cgroups are made".to_owned());
     }
     None
+}
+
+/// Whether a test that needs real nodes is to be skipped, and why. Where CI is root on Linux nothing stands in their way,
+/// and a test that is skipped there is skipped everywhere: that is an error.
+pub fn skip_real_nodes() -> Result<Option<String>> {
+    let set = |name: &str| std::env::var(name).is_ok_and(|value| !["", "0", "false"].contains(&value.as_str()));
+    let ci = CI_VARIABLES.iter().copied().find(|name| set(name));
+    let able = cfg!(target_os = "linux") && rustix::process::getuid().is_root();
+    decide(why_no_real_nodes(), ci, able)
+}
+
+fn decide(reason: Option<String>, ci: Option<&str>, able: bool) -> Result<Option<String>> {
+    match (reason, ci) {
+        (Some(reason), Some(ci)) if able => bail!(
+            "tests on real nodes would be skipped ({reason}), but this is CI ({ci} is set) and root on Linux, where they \
+             must run: take {REAL_NODES_VARIABLE} and {} out of the environment, or {ci} if this is no CI",
+            crate::KUBECONFIG_VARIABLE
+        ),
+        (reason, _) => Ok(reason),
+    }
 }
 
 /// PATH, and where system programs are if it leaves them out.
@@ -117,4 +140,25 @@ async fn apt_get(arguments: &[&str]) -> Result<()> {
         bail!("apt-get {}: {}\n{}", arguments.join(" "), output.status, said.trim());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decide;
+
+    #[test]
+    fn only_where_ci_is_root_on_linux_a_skip_is_an_error() {
+        let why = || Some("HOMEOSTAT_REAL_NODES=0".to_owned());
+        let ci = Some("GITHUB_ACTIONS");
+        for (reason, ci, able) in [(why(), None, true), (why(), None, false), (why(), ci, false)] {
+            assert_eq!(decide(reason, ci, able).ok(), Some(why()), "skipped, {ci:?} {able}");
+        }
+        for (ci, able) in [(None, true), (ci, true), (ci, false)] {
+            assert_eq!(decide(None, ci, able).ok(), Some(None), "not skipped, {ci:?} {able}");
+        }
+        let error = decide(why(), ci, true).expect_err("an error").to_string();
+        for part in ["(HOMEOSTAT_REAL_NODES=0)", "GITHUB_ACTIONS is set", "take HOMEOSTAT_REAL_NODES"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
 }

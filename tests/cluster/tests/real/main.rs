@@ -9,13 +9,13 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use cluster::{Cluster, Image, Options, why_no_real_nodes};
+use cluster::{Cluster, Image, Options, skip_real_nodes};
 
 pub(crate) const BUSYBOX: &str = "homeostat.test/busybox:1";
 
 #[test]
 fn real() -> Result<()> {
-    if let Some(reason) = why_no_real_nodes() {
+    if let Some(reason) = skip_real_nodes()? {
         // Past the test runner, which would hide it.
         writeln!(std::io::stderr(), "test of real nodes skipped: {reason}")?;
         return Ok(());
