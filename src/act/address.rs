@@ -21,6 +21,8 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) const DEPLOYMENT: Self = Self::Member(MemberKind::Deployment);
     pub(super) const CONFIG_MAP: Self = Self::Member(MemberKind::ConfigMap);
+    pub(super) const WORKLOADS: [Self; 3] =
+        [Self::DEPLOYMENT, Self::Member(MemberKind::StatefulSet), Self::Member(MemberKind::DaemonSet)];
     pub(super) const SERVICE: Self = Self::Member(MemberKind::Service);
 
     /// The kind of an object that a step may name.

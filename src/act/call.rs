@@ -76,6 +76,16 @@ impl Hands {
         self.call(in_name_of(address, request)?).await.map(|_| ())
     }
 
+    /// Evicts a pod, if disruption budgets allow it.
+    pub(super) async fn evict(&self, address: Address<'_>, eviction: &Value) -> Result<(), Error> {
+        let path = format!("{}/eviction", address.path()?);
+        match self.call(request(Method::POST, &path, JSON, Some(eviction))?).await {
+            // What a disruption budget refuses is refused for now, and said; it is not worth hammering at.
+            Err(Error::Transient(message)) if message.ends_with("(429)") => Err(Error::Invalid(message)),
+            answer => answer.map(|_| ()),
+        }
+    }
+
     async fn call(&self, request: Request<Vec<u8>>) -> Result<Value, Error> {
         if !self.permit.borrow().covers(clock::monotonic(), self.deadline) {
             return Err(Error::NoPermit);

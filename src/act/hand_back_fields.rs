@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::live::{Edit, Live};
 use super::{Change, Error, Task};
 use crate::api::FIELD_MANAGER;
-use crate::api::mark::{FROZEN_BY, SWITCHED_BY};
+use crate::api::mark::{FROZEN_BY, FROZEN_FROM, SWITCHED_BY};
 use crate::api::stable_state::FieldOwner;
 
 /// Changes nothing but `metadata.managedFields`: our entry's paths go to the owner's, and our entry goes.
@@ -83,7 +83,7 @@ fn merge(known: &mut Map<String, Value>, added: Map<String, Value>) {
 
 /// Our marks and our pause are nobody's to inherit: an apply that does not mention them would remove them.
 fn forget_marks(fields: &mut Map<String, Value>) {
-    for mark in [FROZEN_BY, SWITCHED_BY] {
+    for mark in [FROZEN_BY, FROZEN_FROM, SWITCHED_BY] {
         forget(fields, &["f:metadata", "f:annotations", &format!("f:{mark}")]);
     }
     forget(fields, &["f:metadata", "f:annotations", "."]);

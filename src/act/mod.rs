@@ -11,6 +11,7 @@ mod call;
 mod content_of_state;
 mod delete_pod;
 mod error;
+mod evict_pod;
 mod field_owner;
 mod freeze_rollout;
 mod hand_back_fields;
@@ -154,8 +155,8 @@ impl Hands {
     ) -> Result<Effect, Error> {
         let task = Task { namespace, recovery, stable_state, account, step };
         match step.remediation {
-            Remediation::FreezeRollout => self.change(&task, &[Kind::DEPLOYMENT], freeze_rollout::change).await,
-            Remediation::ReleaseFreeze => self.change(&task, &[Kind::DEPLOYMENT], release_freeze::change).await,
+            Remediation::FreezeRollout => self.change(&task, &Kind::WORKLOADS, freeze_rollout::change).await,
+            Remediation::ReleaseFreeze => self.change(&task, &Kind::WORKLOADS, release_freeze::change).await,
             Remediation::RestoreTemplate => restore_template::perform(self, &task).await,
             Remediation::RestoreObject => restore_object::perform(self, &task).await,
             Remediation::RemoveObject => remove_object::perform(self, &task).await,
@@ -171,6 +172,7 @@ impl Hands {
                 self.apply(address, live, change).await
             }
             Remediation::QuarantinePod => self.change(&task, &[Kind::Pod], quarantine_pod::change).await,
+            Remediation::EvictPod => evict_pod::perform(self, &task).await,
             Remediation::DeletePod => delete_pod::perform(self, &task).await,
             Remediation::SwitchService => self.change(&task, &[Kind::SERVICE], switch_service::change).await,
             Remediation::ReturnService => self.change(&task, &[Kind::SERVICE], return_service::change).await,

@@ -11,7 +11,7 @@ use crate::plan::member::MemberKind;
 
 pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Error> {
     let kind = task.member()?;
-    if kind == MemberKind::Deployment || task.step.to.is_empty() {
+    if kind.workload() || task.step.to.is_empty() {
         return Err(Error::Invalid(format!("{:?} does not apply to {}", task.step.remediation, task.step.object)));
     }
     let address = task.member_address(kind);

@@ -1,26 +1,29 @@
-//! Put a Deployment's recorded template and strategy back, and end our own pause with it.
+//! Put a workload's recorded template and strategy back, and end our own freeze with it.
 
 use super::live::Edit;
 use super::{Change, content_of_state, restore_object};
-use super::{Effect, Error, Hands, Kind, Receipt, Task, freeze_rollout, release_freeze};
+use super::{Effect, Error, Hands, Receipt, Task, freeze_rollout};
 use crate::api::mark::FROZEN_BY;
 use crate::plan::content;
-use crate::plan::member::MemberKind;
 
 pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Error> {
-    let address = task.address(&[Kind::DEPLOYMENT])?;
+    let kind = task.member()?;
+    if !kind.workload() {
+        return Err(Error::Invalid(format!("{:?} does not apply to {}", task.step.remediation, task.step.object)));
+    }
+    let address = task.member_address(kind);
     // Side by side: a workload that is down waits for both.
     let (live, stable) = tokio::join!(hands.live(task, address), content_of_state::read(hands, task));
     let Some(live) = live? else {
         return Ok(Effect::without_object(Receipt::Gone));
     };
     let ours = live.annotation(FROZEN_BY) == Some(task.recovery);
-    let present = content::of(MemberKind::Deployment, live.object());
+    let present = content::of(kind, live.object());
     let digest = content::digest(&content::canonical(&present));
     if digest == task.step.to && !ours {
         return hands.apply(address, live, Change::AlreadyDone).await;
     }
-    if let Some(why) = freeze_rollout::paused_by_other(task, &live) {
+    if let Some(why) = freeze_rollout::held_by_other(task, kind, &live) {
         return hands.apply(address, live, Change::Moved(why)).await;
     }
     let mut edit = Edit::of(&live);
@@ -29,10 +32,10 @@ pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Er
             let why = "its template or strategy was changed meanwhile".to_owned();
             return hands.apply(address, live, Change::Moved(why)).await;
         }
-        edit = restore_object::put_back(&live, MemberKind::Deployment, &present, &stable?.content);
+        edit = restore_object::put_back(&live, kind, &present, &stable?.content);
     }
     if ours {
-        release_freeze::release(&mut edit, &live);
+        freeze_rollout::release(&mut edit, kind, &live);
     }
     hands.apply(address, live, Change::Write(edit)).await
 }

@@ -204,7 +204,7 @@ fn member(kind: MemberKind, name: &str, live: Option<Live>) -> Result<Found, Err
 
 /// What it takes besides its content to create the object again as it was: labels, annotations, and a Service's address.
 fn creation(kind: MemberKind, live: &Live) -> String {
-    if kind == MemberKind::Deployment {
+    if kind.workload() {
         return String::new();
     }
     let metadata = |key: &str| at(live.object(), &["metadata", key]).and_then(Value::as_object).cloned();

@@ -32,6 +32,8 @@ pub const FIELD_MANAGER: &str = "homeostat";
 pub mod mark {
     /// On a Deployment that we froze: the name of the Recovery that did it.
     pub const FROZEN_BY: &str = "homeostat.dev/frozen-by";
+    /// On a StatefulSet that we froze: the partition that it had before, empty if none.
+    pub const FROZEN_FROM: &str = "homeostat.dev/frozen-from";
     /// On a quarantined pod (label): the name of the Recovery that did it.
     pub const QUARANTINED_BY: &str = "homeostat.dev/quarantined-by";
     /// On a quarantined pod (annotation): the labels taken away, as a JSON object.

@@ -43,9 +43,9 @@ pub struct RecoveryPolicySpec {
     /// and wait for a person's approval. `Enforce`: act. Required. The chart may set a ceiling for the whole cluster.
     /// Example: `Observe`.
     pub mode: Mode,
-    /// The workload to look after, in the policy's namespace: a Deployment. Required. One policy per target: with two,
-    /// neither acts. Example: `{apiVersion: apps/v1, kind: Deployment, name: checkout}`.
-    #[x_kube(validation = Rule::new("self.kind == 'Deployment' && self.apiVersion == 'apps/v1'").message("targetRef must name a Deployment: set kind to Deployment and apiVersion to apps/v1; other kinds are not supported yet"))]
+    /// The workload to look after, in the policy's namespace: a Deployment, StatefulSet or DaemonSet. Required. One policy
+    /// per target: with two, neither acts. Example: `{apiVersion: apps/v1, kind: Deployment, name: checkout}`.
+    #[x_kube(validation = Rule::new("self.kind in ['Deployment', 'StatefulSet', 'DaemonSet'] && self.apiVersion == 'apps/v1'").message("targetRef must name a Deployment, StatefulSet or DaemonSet: set kind to one of them and apiVersion to apps/v1"))]
     pub target_ref: TargetRef,
     /// Stop every new action for this target, and release what we hold (a freeze, a quarantined pod). Observation and
     /// status go on. Default: false. Example: `true`.
@@ -57,7 +57,7 @@ pub struct RecoveryPolicySpec {
     /// What counts as proof that a recovery worked. Default: `{window: 30s}`. Example: `{window: 2m}`.
     #[serde(default)]
     pub verification: Verification,
-    /// Which parts of the closure are recorded and restored, beside the Deployment itself.
+    /// Which parts of the closure are recorded and restored, beside the workload itself.
     /// Default: `{configMaps: Restore, serviceAccounts: Restore, exposure: Restore, scaling: Restore, guardRails:
     /// Approve}`. Example: `{exposure: Compare}`.
     #[serde(default)]
@@ -116,6 +116,12 @@ pub struct TargetRef {
     /// Name of the workload. Required. Example: `checkout`.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
+}
+
+impl std::fmt::Display for TargetRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
 }
 
 /// What earns a StableState.

@@ -32,6 +32,8 @@ reasons! {
     TargetNotFound,
     /// The target is owned by another controller, which would undo what we do.
     TargetOwned,
+    /// The target is a DaemonSet that nodes cannot work without.
+    TargetProtected,
     /// Another policy names the same target; neither acts.
     Conflicted,
     /// Facts are missing or too old to judge by.

@@ -228,15 +228,16 @@ pub enum Remedy {
 /// One thing we may do to a cluster. The set is closed: nothing else is ever written to a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Remediation {
-    /// Pause the Deployment.
+    /// Hold the rollout still: pause a Deployment, set a StatefulSet's partition, let a DaemonSet replace pods only when
+    /// they are deleted.
     FreezeRollout,
-    /// End our own pause.
+    /// End our own freeze.
     ReleaseFreeze,
     /// Put an object's recorded content back, or create the object again.
     RestoreObject,
     /// Delete an object that was added since the stable state.
     RemoveObject,
-    /// Put the Deployment's recorded template and strategy back, and end our own pause with it.
+    /// Put the workload's recorded template and strategy back, and end our own freeze with it.
     RestoreTemplate,
     /// Give the fields we wrote back to their previous manager.
     HandBackFields,
@@ -244,6 +245,8 @@ pub enum Remediation {
     QuarantinePod,
     /// Delete a pod that we quarantined.
     DeletePod,
+    /// Evict a pod of a StatefulSet or DaemonSet, so that its controller makes it anew.
+    EvictPod,
     /// Point the Service at the standby.
     SwitchService,
     /// Point the Service back home.

@@ -63,11 +63,11 @@ impl Report {
         let first = steps.first().map(look);
         let last = steps.last().filter(|_| steps.len() > 1).map(look);
         let status = steps.first().and_then(|(_, plan)| plan.status.clone()).unwrap_or_default();
-        let target = facts.policy.as_ref().map(|policy| policy.spec.target_ref.name.clone()).unwrap_or_default();
+        let target = facts.policy.as_ref().map(|policy| policy.spec.target_ref.to_string()).unwrap_or_default();
         Self {
             policy: format!("{}/{}", facts.namespace, facts.policy_name),
             mode: decide::mode(facts, Remedy::Rollback),
-            target: format!("Deployment {target}"),
+            target,
             now: first.unwrap_or_else(|| Look::nothing(now)),
             later: last,
             stable_state: status.stable_state,

@@ -109,6 +109,6 @@ fn references(facts: &Facts, journal: &Journal) -> Vec<ObjectReference> {
         .as_ref()
         .map(|policy| reference(&format!("{GROUP}/{VERSION}"), "RecoveryPolicy", &facts.policy_name, &policy.uid));
     let target = facts.target.as_ref().filter(|target| target.uid == journal.target.uid);
-    let target = target.map(|target| reference("apps/v1", "Deployment", &target.name, &target.uid));
+    let target = target.map(|target| reference("apps/v1", target.kind.name(), &target.name, &target.uid));
     policy.into_iter().chain(target).collect()
 }

@@ -9,6 +9,7 @@ use super::kind::Kind;
 use super::links::Link;
 use super::slim::Object;
 use super::world::Namespace;
+use crate::plan::facts::Workload;
 
 /// Something changed in a way that may matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Change {
 pub(super) enum Wake {
     Policy(String),
     Recovery(String),
-    Deployment(String),
+    Workload(String),
     ReplicaSet(String),
     ConfigMap(String),
     /// The Service of this name, as it is now.
@@ -58,10 +59,13 @@ impl Change {
 pub(super) fn wakes(name: &str, object: &Object) -> BTreeSet<Wake> {
     let name = || name.to_owned();
     match object {
-        Object::Deployment(_) => [Wake::Deployment(name())].into(),
-        Object::ReplicaSet(set) => [Wake::Deployment(set.owner.to_string())].into(),
+        Object::Workload(_) => [Wake::Workload(name())].into(),
+        Object::Revision(revision) => [Wake::Workload(revision.owner.to_string())].into(),
         Object::Pod(pod) => {
-            let set = Some(pod.revision.to_string()).filter(|set| !set.is_empty()).map(Wake::ReplicaSet);
+            let set = pod.controller.as_ref().map(|controller| match controller.replica_set {
+                true => Wake::ReplicaSet(controller.name.to_string()),
+                false => Wake::Workload(controller.name.to_string()),
+            });
             let recovery = pod.quarantined_by.as_ref().map(|recovery| Wake::Recovery(recovery.to_string()));
             set.into_iter().chain(recovery).collect()
         }
@@ -75,7 +79,7 @@ pub(super) fn wakes(name: &str, object: &Object) -> BTreeSet<Wake> {
         Object::EndpointSlice(slice) => [Wake::Service(slice.service.to_string())].into(),
         // With its rivals: they are free once it is gone.
         Object::RecoveryPolicy(policy) => {
-            [Wake::Policy(name()), Wake::Deployment(policy.spec.target_ref.name.clone())].into()
+            [Wake::Policy(name()), Wake::Workload(policy.spec.target_ref.name.clone())].into()
         }
         Object::StableState(state) => [Wake::Policy(state.policy.to_string())].into(),
         Object::Recovery(incident) => [Wake::Policy(incident.facts.journal.policy.clone())].into(),
@@ -88,15 +92,15 @@ fn resolve(world: &Namespace, wake: &Wake, found: &mut BTreeSet<String>) {
             found.insert(name.clone());
         }
         Wake::Recovery(name) => found.extend(of_recovery(world, name)),
-        Wake::Deployment(name) => of_deployment(world, name, found),
+        Wake::Workload(name) => of_workload(world, name, found),
         Wake::ReplicaSet(name) => {
-            if let Some(set) = world.replica_set(name) {
-                of_deployment(world, &set.owner, found);
+            if let Some(set) = world.revision(Kind::ReplicaSet, name) {
+                of_workload(world, &set.owner, found);
             }
         }
         Wake::ConfigMap(name) => {
-            for deployment in world.linked(Link::Consumers, name) {
-                of_deployment(world, deployment, found);
+            for workload in world.linked(Link::Consumers, name) {
+                of_workload(world, workload, found);
             }
             let states = world.linked(Link::StatesWithConfigMap, name).filter_map(|state| world.state(state));
             found.extend(states.map(|state| state.policy.to_string()));
@@ -117,7 +121,7 @@ fn of_recovery(world: &Namespace, name: &str) -> Option<String> {
 }
 
 /// The policies whose target or standby it is, and the incidents of it, whose policies may be gone.
-fn of_deployment(world: &Namespace, name: &str, found: &mut BTreeSet<String>) {
+fn of_workload(world: &Namespace, name: &str, found: &mut BTreeSet<String>) {
     let policies = world.linked(Link::Policies, name).chain(world.linked(Link::StandbyOf, name));
     found.extend(policies.map(str::to_owned));
     let incidents = world.linked(Link::OpenRecoveries, name);
@@ -131,10 +135,11 @@ fn of_service(world: &Namespace, name: &str, selector: &BTreeMap<String, String>
         return;
     }
     for link in [Link::Policies, Link::StandbyOf, Link::OpenRecoveries] {
-        for (deployment, _) in world.all_linked(link) {
-            let Some(workload) = world.deployment(deployment) else { continue };
-            if selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value)) {
-                of_deployment(world, deployment, found);
+        for (name, _) in world.all_linked(link) {
+            let selected =
+                |workload: &Workload| selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value));
+            if world.workloads(name).any(selected) {
+                of_workload(world, name, found);
             }
         }
     }

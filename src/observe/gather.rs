@@ -15,6 +15,7 @@ use crate::plan::facts::{
     Ceiling, ConfigMapFacts, Facts, ObjectFacts, PodFacts, PolicyFacts, RecoveryFacts, Revision, ServiceFacts, Sight,
     StateFacts, Workload,
 };
+use crate::plan::member::MemberKind;
 
 /// The longest name that is its own label.
 const LONGEST_LABEL: usize = 63;
@@ -33,12 +34,14 @@ pub(super) fn facts(
         return None;
     }
     let target = match policy {
-        Some(policy) => Some(policy.spec.target_ref.name.as_str()),
-        None => recoveries.last().map(|recovery| recovery.journal.target.name.as_str()),
+        Some(policy) => Some((policy.spec.target_ref.kind.as_str(), policy.spec.target_ref.name.as_str())),
+        None => recoveries.last().map(|r| (r.journal.target.kind.as_str(), r.journal.target.name.as_str())),
     };
-    let look = Look { world, key, policy, target: target.unwrap_or_default().to_owned(), recoveries: &recoveries };
-    let target = world.deployment(&look.target).cloned();
-    let standby = look.standby().and_then(|name| world.deployment(name)).cloned();
+    let (kind, target) = target.unwrap_or_default();
+    let kind = Kind::of("apps/v1", kind).unwrap_or(Kind::Deployment);
+    let look = Look { world, key, policy, kind, target: target.to_owned(), recoveries: &recoveries };
+    let target = world.workload(kind, &look.target).cloned();
+    let standby = look.standby().and_then(|name| world.workload(Kind::Deployment, name)).cloned();
     let states: Vec<StateFacts> =
         world.linked(Link::States, &key.name).filter_map(|name| world.state(name)).map(|s| s.facts.clone()).collect();
     let config_maps = look.config_map_names(target.as_ref(), &states);
@@ -67,6 +70,8 @@ struct Look<'a> {
     world: &'a Namespace,
     key: &'a PolicyKey,
     policy: Option<&'a Policy>,
+    /// Kind and name of the target.
+    kind: Kind,
     target: String,
     recoveries: &'a [RecoveryFacts],
 }
@@ -74,7 +79,11 @@ struct Look<'a> {
 impl Look<'_> {
     fn policy_facts(&self) -> Option<PolicyFacts> {
         let named = self.world.linked(Link::Policies, &self.target).filter(|name| *name != self.key.name);
-        let rivals = named.filter(|name| self.world.policy(name).is_some_and(|rival| !rival.deleting));
+        let rivals = named.filter(|name| {
+            self.world
+                .policy(name)
+                .is_some_and(|rival| !rival.deleting && rival.spec.target_ref.kind == self.kind.name())
+        });
         let uid = &self.world.get(Kind::RecoveryPolicy, &self.key.name)?.uid;
         self.policy.map(|policy| policy.facts(uid, rivals.map(str::to_owned).collect()))
     }
@@ -91,20 +100,26 @@ impl Look<'_> {
         self.recoveries.iter().any(|own| own.name == recovery)
     }
 
-    /// By uid: a Deployment that was created anew has nothing of the one before it.
+    /// By uid: a workload that was created anew has nothing of the one before it.
     fn revisions(&self, workload: &Workload) -> Vec<Revision> {
-        let names = self.world.linked(Link::ReplicaSets, &workload.uid);
-        names
-            .filter_map(|name| {
-                let set = self.world.replica_set(name)?;
-                Some(Revision { name: name.to_owned(), template: set.template.to_string(), created: set.created })
-            })
-            .collect()
+        let kind = match workload.kind {
+            MemberKind::Deployment => Kind::ReplicaSet,
+            _ => Kind::ControllerRevision,
+        };
+        let names = self.world.linked(Link::Revisions, &workload.uid);
+        let kept = names.filter_map(|name| self.world.revision(kind, name));
+        kept.map(|kept| Revision {
+            name: kept.name.to_string(),
+            template: kept.template.to_string(),
+            created: kept.created,
+        })
+        .collect()
     }
 
     fn pods(&self, workload: &Workload) -> Vec<PodFacts> {
-        let sets = self.world.linked(Link::ReplicaSets, &workload.uid);
+        let sets = self.world.linked(Link::Revisions, &workload.uid);
         let uids = sets.filter_map(|set| self.world.get(Kind::ReplicaSet, set)).map(|stored| stored.uid.as_ref());
+        let uids = uids.chain([workload.uid.as_str()]);
         let pods = uids.flat_map(|uid| self.world.linked(Link::Pods, uid)).filter_map(|name| self.pod(name));
         pods.filter(|pod| pod.quarantined_by.as_ref().is_none_or(|recovery| !self.is_ours(recovery))).collect()
     }
@@ -159,13 +174,16 @@ impl Look<'_> {
         // A policy or a target that exists and was never read must not be taken for one that is gone.
         let needed = [
             (Kind::RecoveryPolicy, self.key.name.as_str(), self.policy.is_none()),
-            (Kind::Deployment, self.target.as_str(), self.world.deployment(&self.target).is_none()),
+            (self.kind, self.target.as_str(), self.world.workload(self.kind, &self.target).is_none()),
         ];
         let never_read = needed.into_iter().filter(|(kind, name, unknown)| *unknown && unread(*kind, name));
         blind.extend(never_read.map(|(kind, name, _)| format!("{kind} {namespace}/{name} cannot be read")));
         let mattering = self.world.malformed().filter(|(kind, name, malformed)| match kind {
             Kind::ConfigMap => config_maps.contains(*name),
-            Kind::Deployment => self.target == *name || self.standby() == Some(*name),
+            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => {
+                (self.kind == *kind && self.target == *name)
+                    || (*kind == Kind::Deployment && self.standby() == Some(*name))
+            }
             // What was never read may be anybody's; what was is known to concern us or not.
             kind if kind.member().is_some() && *kind != Kind::Service => {
                 let known = self.world.get(*kind, name).is_some();

@@ -15,8 +15,14 @@ const OURS: &str = "homeostat.dev/v1alpha1";
 pub enum Kind {
     /// `apps/v1` Deployment.
     Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
     /// `apps/v1` ReplicaSet.
     ReplicaSet,
+    /// `apps/v1` ControllerRevision.
+    ControllerRevision,
     /// `v1` Pod.
     Pod,
     /// `v1` ConfigMap.
@@ -53,9 +59,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that is observed.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
         Self::ReplicaSet,
+        Self::ControllerRevision,
         Self::Pod,
         Self::ConfigMap,
         Self::Service,
@@ -92,6 +101,8 @@ impl Kind {
     pub const fn member(self) -> Option<MemberKind> {
         Some(match self {
             Self::Deployment => MemberKind::Deployment,
+            Self::StatefulSet => MemberKind::StatefulSet,
+            Self::DaemonSet => MemberKind::DaemonSet,
             Self::ConfigMap => MemberKind::ConfigMap,
             Self::Service => MemberKind::Service,
             Self::ServiceAccount => MemberKind::ServiceAccount,
@@ -104,6 +115,7 @@ impl Kind {
             Self::HorizontalPodAutoscaler => MemberKind::HorizontalPodAutoscaler,
             Self::Ingress => MemberKind::Ingress,
             Self::ReplicaSet
+            | Self::ControllerRevision
             | Self::Pod
             | Self::EndpointSlice
             | Self::RecoveryPolicy
@@ -125,6 +137,7 @@ impl Kind {
         }
         match self {
             Self::ReplicaSet => ("apps/v1", "ReplicaSet", "replicasets"),
+            Self::ControllerRevision => ("apps/v1", "ControllerRevision", "controllerrevisions"),
             Self::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice", "endpointslices"),
             Self::RecoveryPolicy => (OURS, "RecoveryPolicy", "recoverypolicies"),
             Self::StableState => (OURS, "StableState", "stablestates"),
@@ -153,7 +166,7 @@ impl Kind {
     /// them is kept, and a page must not be what sets the size of the process.
     pub(super) const fn page(self) -> usize {
         match self {
-            Self::ConfigMap | Self::StableState => 100,
+            Self::ConfigMap | Self::StableState | Self::ControllerRevision => 100,
             _ => 500,
         }
     }

@@ -5,19 +5,19 @@ use super::slim::Object;
 /// A sort of link, named after what it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Link {
-    /// From the uid of a Deployment.
-    ReplicaSets,
-    /// From the uid of a ReplicaSet.
+    /// From the uid of a workload: its ReplicaSets or ControllerRevisions.
+    Revisions,
+    /// From the uid of a ReplicaSet, StatefulSet or DaemonSet.
     Pods,
     /// From the name of a Recovery: the pods it took out.
     QuarantinedPods,
     /// From the name of a Service.
     EndpointSlices,
-    /// From the name of a ConfigMap: the Deployments whose template refers to it.
+    /// From the name of a ConfigMap: the workloads whose template refers to it.
     Consumers,
     /// From the name of a ConfigMap: the states that record it, or that it is a copy for.
     StatesWithConfigMap,
-    /// From the name of a Deployment: the policies whose target it is.
+    /// From the name of a workload: the policies whose target it is.
     Policies,
     /// From the name of a Deployment: the policies whose standby it is.
     StandbyOf,
@@ -27,19 +27,19 @@ pub(super) enum Link {
     States,
     /// From the name of a policy.
     Recoveries,
-    /// From the name of a Deployment: the open Recoveries of it, which may have outlived their policy.
+    /// From the name of a workload: the open Recoveries of it, which may have outlived their policy.
     OpenRecoveries,
 }
 
 /// The links that an object carries, each with where it starts.
 pub(super) fn links(object: &Object) -> Vec<(Link, &str)> {
     match object {
-        Object::Deployment(workload) => {
+        Object::Workload(workload) => {
             workload.config_maps.iter().map(|name| (Link::Consumers, name.as_str())).collect()
         }
-        Object::ReplicaSet(set) => vec![(Link::ReplicaSets, &set.owner_uid)],
+        Object::Revision(revision) => vec![(Link::Revisions, &revision.owner_uid)],
         Object::Pod(pod) => {
-            let set = Some((Link::Pods, pod.revision_uid.as_ref())).filter(|(_, uid)| !uid.is_empty());
+            let set = pod.controller.as_ref().map(|controller| (Link::Pods, controller.uid.as_ref()));
             let recovery = pod.quarantined_by.as_deref().map(|recovery| (Link::QuarantinedPods, recovery));
             set.into_iter().chain(recovery).collect()
         }

@@ -27,7 +27,7 @@ pub(super) fn objects(world: &Namespace, target: Option<&Workload>, states: &[St
 
 /// The target and ConfigMaps have facts of their own.
 fn kept_elsewhere(kind: MemberKind) -> bool {
-    matches!(kind, MemberKind::Deployment | MemberKind::ConfigMap)
+    kind.workload() || kind == MemberKind::ConfigMap
 }
 
 /// What the live target refers to, and what attaches itself to it.
@@ -83,7 +83,7 @@ fn facts(world: &Namespace, kind: MemberKind, name: &str, belongs: bool) -> Obje
     };
     let dangling = backends.iter().filter(|backend| world.service(backend).is_none());
     let most_replicas = match member.tie {
-        Tie::Scales(_, most) => Some(most),
+        Tie::Scales { most, .. } => Some(most),
         _ => None,
     };
     ObjectFacts {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::change::{Change, Wake, wakes};
 use super::kind::Kind;
 use super::links::{Link, links};
-use super::slim::{EndpointSlice, Identity, Incident, Member, Object, Pod, Policy, ReplicaSet, Seen, Sighting, State};
+use super::slim::{EndpointSlice, Identity, Incident, Member, Object, Pod, Policy, Revision, Seen, Sighting, State};
 use crate::plan::facts::{ConfigMapFacts, ServiceFacts, Workload};
 
 /// An object and how new it is.
@@ -203,8 +203,6 @@ macro_rules! typed {
 }
 
 impl Namespace {
-    typed!(deployment, Deployment, Workload);
-    typed!(replica_set, ReplicaSet, ReplicaSet);
     typed!(pod, Pod, Pod);
     typed!(config_map, ConfigMap, ConfigMapFacts);
     typed!(service, Service, ServiceFacts);
@@ -215,6 +213,29 @@ impl Namespace {
 }
 
 impl Namespace {
+    /// The Deployment, StatefulSet or DaemonSet of this name.
+    pub(super) fn workload(&self, kind: Kind, name: &str) -> Option<&Workload> {
+        match &self.get(kind, name)?.object {
+            Object::Workload(workload) => Some(workload),
+            _ => None,
+        }
+    }
+
+    /// Every workload of this name, of whatever kind.
+    pub(super) fn workloads(&self, name: &str) -> impl Iterator<Item = &Workload> {
+        [Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet]
+            .into_iter()
+            .filter_map(move |kind| self.workload(kind, name))
+    }
+
+    /// The ReplicaSet or ControllerRevision of this name.
+    pub(super) fn revision(&self, kind: Kind, name: &str) -> Option<&Revision> {
+        match &self.get(kind, name)?.object {
+            Object::Revision(revision) => Some(revision),
+            _ => None,
+        }
+    }
+
     /// The member of this kind and name, other than the target, its ConfigMaps and Services.
     pub(super) fn member(&self, kind: Kind, name: &str) -> Option<&Member> {
         match &self.get(kind, name)?.object {

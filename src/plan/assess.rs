@@ -104,7 +104,7 @@ pub fn assess(facts: &Facts, memory: &mut Memory, now: Timestamp) -> Assessment 
     }
     let (Some(target), Some(closure)) = (&facts.target, live_digest(facts)) else {
         *memory = Memory::default();
-        let message = format!("Deployment {} does not exist", policy.spec.target_ref.name);
+        let message = format!("{} does not exist", policy.spec.target_ref);
         return Assessment::unknown(Reason::TargetNotFound, message);
     };
     if memory.target != target.uid {

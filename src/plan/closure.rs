@@ -74,7 +74,7 @@ pub fn live_members(facts: &Facts) -> Option<Vec<Live<'_>>> {
     });
     let belonging = facts.objects.iter().filter(|object| object.belongs && !switched(facts, object.kind, &object.name));
     let objects = belonging.map(|object| (object.kind, &*object.name, &*object.uid, &*object.digest));
-    let itself = (MemberKind::Deployment, target.name.as_str(), target.uid.as_str(), target.digest.as_str());
+    let itself = (target.kind, target.name.as_str(), target.uid.as_str(), target.digest.as_str());
     let groups = groups(facts);
     let looked_at = |(kind, ..): &Live| kind.group().is_none_or(|group| groups.contains(&group));
     Some(config_maps.chain(objects).filter(looked_at).chain([itself]).collect())
@@ -142,7 +142,10 @@ fn difference<'a>(facts: &'a Facts, stable: &'a MemberFacts) -> Option<Differenc
 #[must_use]
 pub fn live_of<'a>(facts: &'a Facts, kind: MemberKind, name: &str) -> (&'a str, &'a str) {
     let found = match kind {
-        MemberKind::Deployment => facts.target.as_ref().map(|target| (&target.uid, &target.digest)),
+        _ if kind.workload() => {
+            let target = facts.target.as_ref().filter(|target| target.kind == kind);
+            target.map(|target| (&target.uid, &target.digest))
+        }
         MemberKind::ConfigMap => facts.config_maps.get(name).map(|found| (&found.uid, &found.digest)),
         _ => facts.object(kind, name).map(|found| (&found.uid, &found.digest)),
     };
@@ -152,7 +155,7 @@ pub fn live_of<'a>(facts: &'a Facts, kind: MemberKind, name: &str) -> (&'a str, 
 /// Size of a member's content in bytes; 0 where it is not known.
 pub(super) fn size_of(facts: &Facts, kind: MemberKind, name: &str) -> usize {
     match kind {
-        MemberKind::Deployment => 0,
+        _ if kind.workload() => 0,
         MemberKind::ConfigMap => facts.config_maps.get(name).map_or(0, |found| found.size),
         _ => facts.object(kind, name).map_or(0, |found| found.size),
     }

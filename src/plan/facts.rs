@@ -28,7 +28,7 @@ pub struct Facts {
     pub ceiling: Ceiling,
     /// The target; `None` if it does not exist.
     pub target: Option<Workload>,
-    /// ReplicaSets of the target.
+    /// Pod templates of the target, past ones included.
     pub revisions: Vec<Revision>,
     /// Pods of the target, those being deleted included, quarantined ones excluded.
     pub pods: Vec<PodFacts>,
@@ -87,9 +87,12 @@ pub struct PolicyFacts {
     pub rivals: Vec<String>,
 }
 
-/// A Deployment, reduced to what decisions need.
+/// A Deployment, StatefulSet or DaemonSet, reduced to what decisions need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
+    /// Its kind.
+    #[serde(default)]
+    pub kind: MemberKind,
     /// Name.
     pub name: String,
     /// Uid: another uid is another workload.
@@ -112,7 +115,7 @@ pub struct Workload {
     pub ready_replicas: i32,
     /// Available pods (ready for `minReadySeconds`), as its controller counts them.
     pub available_replicas: i32,
-    /// Paused.
+    /// Its rollout is held still: paused, a partition, or pods that are only replaced when deleted.
     pub paused: bool,
     /// The Recovery that paused it, if it was ours.
     pub frozen_by: Option<String>,
@@ -122,6 +125,9 @@ pub struct Workload {
     pub deadline_exceeded: bool,
     /// Its controller cannot create pods: the message.
     pub creation_failure: Option<String>,
+    /// Nodes cannot work without it: its pods have the priority of a node's own.
+    #[serde(default)]
+    pub node_critical: bool,
     /// Owned by another controller: kind and name.
     pub owner: Option<String>,
     /// The GitOps tool that keeps it like its repository, if one does.
@@ -147,10 +153,10 @@ pub struct Workload {
     pub field_owner: Option<FieldOwner>,
 }
 
-/// A ReplicaSet of the target.
+/// What a workload's controller keeps of a pod template: a ReplicaSet of a Deployment, or a ControllerRevision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
-    /// Name.
+    /// Name, as pods know it.
     pub name: String,
     /// Digest of its pod template, without the label its controller adds.
     pub template: String,
@@ -165,7 +171,7 @@ pub struct PodFacts {
     pub name: String,
     /// Uid.
     pub uid: String,
-    /// Name of the ReplicaSet that controls it; empty if none.
+    /// Name of the revision it was made from; empty if nothing that we look after controls it.
     pub revision: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
@@ -338,6 +344,14 @@ impl RecoveryFacts {
     }
 }
 
+impl Workload {
+    /// Kind and name, for people.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{} {}", self.kind, self.name)
+    }
+}
+
 impl Facts {
     /// The open Recovery, if there is one.
     #[must_use]
@@ -356,7 +370,7 @@ impl Facts {
         self.pods.iter().filter(|pod| !pod.deleting && !pod.finished)
     }
 
-    /// Names of the ReplicaSets whose template is the target's present one. Empty while the target is missing.
+    /// Names of the revisions whose template is the target's present one. Empty while the target is missing.
     #[must_use]
     pub fn present_revisions(&self) -> BTreeSet<&str> {
         let Some(target) = &self.target else { return BTreeSet::new() };

@@ -15,7 +15,7 @@ use super::memory::{Memory, Since};
 use super::receipt::settle;
 use super::{closure, letting_go, states, steps, triage, verify};
 use crate::api::policy::Failback;
-use crate::api::recovery::{ApprovalDecision, Journal, ObjectRef, Phase, Remediation, Remedy, StepState, Suspect};
+use crate::api::recovery::{ApprovalDecision, Journal, Phase, Remediation, Remedy, StepState, Suspect};
 use crate::api::recovery::{SymptomRecord, Timeline};
 use crate::api::{Mode, Outcome, Reason};
 
@@ -60,7 +60,7 @@ pub(super) fn begin(view: &View) -> Option<Turn> {
     let (choice, suspect, reference) = choose(view, policy, symptom, None, &name);
     let mut journal = Journal {
         policy: view.facts.policy_name.clone(),
-        target: ObjectRef { kind: "Deployment".into(), name: target.name.clone(), uid: target.uid.clone() },
+        target: steps::workload_ref(target),
         symptom: SymptomRecord {
             reason: symptom.reason,
             message: cut(&symptom.message),

@@ -149,7 +149,7 @@ fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
     // The restore of the template ends our freeze as well.
     let unfrozen = done(Remediation::ReleaseFreeze) || done(Remediation::RestoreTemplate);
     if done(Remediation::FreezeRollout) && !unfrozen && journal.phase == Phase::Holding && !target.paused {
-        return Some("somebody unpaused the Deployment that we had paused".into());
+        return Some(format!("somebody let {} go on, which we had frozen", target.title()));
     }
     if let Some(step) = switched(journal) {
         return (!as_switched(facts, open, step)).then(|| format!("somebody changed {}", step.object));

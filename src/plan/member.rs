@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::stable_state::Group;
 
 /// A kind of member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MemberKind {
     /// `v1` ServiceAccount.
     ServiceAccount,
@@ -26,8 +26,13 @@ pub enum MemberKind {
     NetworkPolicy,
     /// `v1` ConfigMap.
     ConfigMap,
-    /// `apps/v1` Deployment: the target.
+    /// `apps/v1` Deployment.
+    #[default]
     Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
     /// `policy/v1` PodDisruptionBudget.
     PodDisruptionBudget,
     /// `autoscaling/v2` HorizontalPodAutoscaler.
@@ -43,7 +48,7 @@ pub type Part = &'static [&'static str];
 
 impl MemberKind {
     /// Every kind, in the order in which members are put back: what is needed first goes first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::ServiceAccount,
         Self::Role,
         Self::RoleBinding,
@@ -52,6 +57,8 @@ impl MemberKind {
         Self::NetworkPolicy,
         Self::ConfigMap,
         Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
         Self::PodDisruptionBudget,
         Self::HorizontalPodAutoscaler,
         Self::Service,
@@ -76,6 +83,8 @@ impl MemberKind {
             Self::NetworkPolicy => "NetworkPolicy",
             Self::ConfigMap => "ConfigMap",
             Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
             Self::Service => "Service",
@@ -95,6 +104,8 @@ impl MemberKind {
             Self::NetworkPolicy => "networkpolicies",
             Self::ConfigMap => "configmaps",
             Self::Deployment => "deployments",
+            Self::StatefulSet => "statefulsets",
+            Self::DaemonSet => "daemonsets",
             Self::PodDisruptionBudget => "poddisruptionbudgets",
             Self::HorizontalPodAutoscaler => "horizontalpodautoscalers",
             Self::Service => "services",
@@ -108,18 +119,24 @@ impl MemberKind {
         match self {
             Self::Role | Self::RoleBinding => "rbac.authorization.k8s.io/v1",
             Self::NetworkPolicy | Self::Ingress => "networking.k8s.io/v1",
-            Self::Deployment => "apps/v1",
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps/v1",
             Self::PodDisruptionBudget => "policy/v1",
             Self::HorizontalPodAutoscaler => "autoscaling/v2",
             Self::ServiceAccount | Self::ResourceQuota | Self::LimitRange | Self::ConfigMap | Self::Service => "v1",
         }
     }
 
+    /// Whether it can be a target.
+    #[must_use]
+    pub const fn workload(self) -> bool {
+        matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
+    }
+
     /// The part of the closure it belongs to; `None` for the target itself, which always belongs to it.
     #[must_use]
     pub const fn group(self) -> Option<Group> {
         match self {
-            Self::Deployment => None,
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet => None,
             Self::ConfigMap => Some(Group::ConfigMaps),
             Self::ServiceAccount => Some(Group::ServiceAccounts),
             Self::Service | Self::Ingress => Some(Group::Exposure),
@@ -134,7 +151,7 @@ impl MemberKind {
     /// themselves to the target; of those one that was added since is a difference.
     #[must_use]
     pub const fn referred_to(self) -> bool {
-        matches!(self, Self::Deployment | Self::ConfigMap | Self::ServiceAccount | Self::Role)
+        self.workload() || matches!(self, Self::ConfigMap | Self::ServiceAccount | Self::Role)
     }
 
     /// Whether one that was added since may be deleted to bring a state back. A Service, a route, a binding or a budget
@@ -146,13 +163,22 @@ impl MemberKind {
 
     /// The parts of an object of this kind that are recorded, compared and restored.
     ///
-    /// Of a Deployment, `replicas` belongs to people and autoscalers, `paused` is how a freeze works, and `selector`
-    /// cannot change. Of a Service, addresses are assigned by the API server. Of a ServiceAccount, annotations count
+    /// Of a workload, `replicas` belongs to people and autoscalers, and `selector` cannot change; `paused`, `partition`
+    /// and a DaemonSet's kind of update are how a freeze works. Of a Service, addresses are assigned by the API server. Of a ServiceAccount, annotations count
     /// where they are an identity outside of the cluster.
     #[must_use]
     pub const fn parts(self) -> &'static [Part] {
         match self {
             Self::Deployment => &[&["spec", "template"], &["spec", "strategy"], &["spec", "minReadySeconds"]],
+            Self::StatefulSet => &[
+                &["spec", "template"],
+                &["spec", "updateStrategy", "type"],
+                &["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"],
+                &["spec", "minReadySeconds"],
+            ],
+            Self::DaemonSet => {
+                &[&["spec", "template"], &["spec", "updateStrategy", "rollingUpdate"], &["spec", "minReadySeconds"]]
+            }
             Self::ConfigMap => &[&["data"], &["binaryData"]],
             Self::ServiceAccount => &[
                 &["automountServiceAccountToken"],

@@ -8,6 +8,7 @@ use super::assess::{Assessment, Verdict};
 use super::drift;
 use super::facts::{Facts, PolicyFacts};
 use super::journal::cut;
+use super::member::MemberKind;
 use super::memory::{Memory, Since};
 use super::soak::Soak;
 use super::states;
@@ -94,6 +95,10 @@ fn ready(facts: &Facts, policy: &PolicyFacts, assessment: &Assessment) -> Said {
     }
     if matches!(assessment.reason, Reason::Blind | Reason::Malformed | Reason::TargetNotFound) {
         return said(false, assessment.reason, assessment.message.clone());
+    }
+    if facts.target.as_ref().is_some_and(|target| target.kind == MemberKind::DaemonSet && target.node_critical) {
+        let message = "nodes cannot work without the target (system-node-critical); it is not touched";
+        return said(false, Reason::TargetProtected, message.into());
     }
     if let Some(owner) = facts.target.as_ref().and_then(|target| target.owner.as_ref()) {
         return said(false, Reason::TargetOwned, format!("the target is controlled by {owner}; it is not touched"));

@@ -36,7 +36,7 @@ pub fn of(case: &Case, remedy: Remedy, recovery: &str) -> Vec<Step> {
 pub fn release(facts: &Facts, recovery: &str) -> Vec<Step> {
     let mut steps = vec![];
     if let Some(target) = facts.target.as_ref().filter(|target| target.frozen_by.as_deref() == Some(recovery)) {
-        let intent = format!("unpause Deployment {}, which we paused", target.name);
+        let intent = format!("let {} go on, which we froze", target.title());
         steps.push(step(Remediation::ReleaseFreeze, workload_ref(target), intent, String::new(), String::new()));
     }
     for pod in facts.quarantined.iter().filter(|pod| pod.quarantined_by.as_deref() == Some(recovery) && !pod.deleting) {
@@ -57,16 +57,23 @@ pub fn return_home(switched: &Step, service_owner: Option<&FieldOwner>) -> Vec<S
 }
 
 fn freeze(target: &Workload) -> Step {
-    let intent = format!("pause Deployment {}, so that the bad revision spreads no further", target.name);
+    let intent = format!("freeze {}, so that the bad revision spreads no further", target.title());
     step(Remediation::FreezeRollout, workload_ref(target), intent, String::new(), String::new())
 }
 
 fn rollback(case: &Case, recovery: &str) -> Vec<Step> {
     let mut steps = restore(case, &closure::restorable(case.facts, case.reference));
     let restores_template = steps.iter().any(|step| step.remediation == Remediation::RestoreTemplate);
+    let handing_back = |steps: &[Step]| {
+        steps.iter().position(|step| step.remediation == Remediation::HandBackFields).unwrap_or(steps.len())
+    };
+    if restores_template {
+        let at = handing_back(&steps);
+        steps.splice(at..at, stuck_pods(case));
+    }
     if case.target.frozen_by.as_deref() == Some(recovery) && !restores_template {
         let release = release(case.facts, recovery);
-        let at = steps.iter().position(|step| step.remediation == Remediation::HandBackFields).unwrap_or(steps.len());
+        let at = handing_back(&steps);
         steps.splice(at..at, release.into_iter().filter(|step| step.remediation == Remediation::ReleaseFreeze));
     }
     steps
@@ -86,13 +93,28 @@ fn restore(case: &Case, differences: &[Difference]) -> Vec<Step> {
             _ if difference.added() => {
                 (Remediation::RemoveObject, format!("delete {object}, which StableState {state} does not have"))
             }
-            MemberKind::Deployment => (Remediation::RestoreTemplate, recorded(&object, state)),
+            kind if kind.workload() => (Remediation::RestoreTemplate, recorded(&object, state)),
             _ => (Remediation::RestoreObject, recorded(&object, state)),
         };
         step(remediation, object, intent, difference.live.into(), difference.stable.into())
     });
     let handed_back = differences.iter().filter_map(|difference| hand_back(&object(difference), difference.owner));
     restored.chain(handed_back).collect()
+}
+
+/// A StatefulSet waits for a pod of a bad revision to get ready before it replaces it: such pods have to go.
+fn stuck_pods(case: &Case) -> Vec<Step> {
+    if case.target.kind != MemberKind::StatefulSet {
+        return vec![];
+    }
+    let unready = case.facts.live_pods().filter(|pod| !pod.ready && case.assessment.bad_pods.contains(&pod.uid));
+    unready.map(evict).collect()
+}
+
+fn evict(pod: &PodFacts) -> Step {
+    let object = ObjectRef { kind: "Pod".into(), name: pod.name.clone(), uid: pod.uid.clone() };
+    let intent = format!("evict {object}, so that its controller makes it anew");
+    step(Remediation::EvictPod, object, intent, String::new(), String::new())
 }
 
 fn recorded(object: &ObjectRef, state: &str) -> String {
@@ -111,6 +133,10 @@ fn isolate(case: &Case) -> Vec<Step> {
     let until = (case.now + inspection.signed()).to_string();
     let bad: Vec<&PodFacts> =
         case.facts.live_pods().filter(|pod| case.assessment.bad_pods.contains(&pod.uid)).collect();
+    if case.target.kind != MemberKind::Deployment {
+        // Its controller knows its pods by name or node, and makes another one only when this one is gone.
+        return bad.iter().map(|pod| evict(pod)).collect();
+    }
     let quarantine = bad.iter().map(|pod| {
         let labels = labels_to_release(pod, case.target, &case.facts.services);
         let object = ObjectRef { kind: "Pod".into(), name: pod.name.clone(), uid: pod.uid.clone() };
@@ -161,8 +187,9 @@ fn delete(name: &str, uid: &str, not_before: String) -> Step {
     step(Remediation::DeletePod, object, format!("delete Pod {name}, which we quarantined"), String::new(), not_before)
 }
 
-fn workload_ref(target: &Workload) -> ObjectRef {
-    ObjectRef { kind: "Deployment".into(), name: target.name.clone(), uid: target.uid.clone() }
+/// The workload as the object of a step.
+pub(super) fn workload_ref(target: &Workload) -> ObjectRef {
+    ObjectRef { kind: target.kind.name().into(), name: target.name.clone(), uid: target.uid.clone() }
 }
 
 fn step(remediation: Remediation, object: ObjectRef, intent: String, from: String, to: String) -> Step {

@@ -47,10 +47,10 @@ fn health(facts: &Facts, assessment: &Assessment, target: &Workload) -> Vec<Stri
         missing.push(assessment.message.clone());
     }
     if target.observed_generation < target.generation {
-        missing.push("the Deployment controller has not seen the present spec".into());
+        missing.push(format!("the controller has not seen the present spec of {}", target.title()));
     }
     if target.paused {
-        missing.push("the Deployment is paused".into());
+        missing.push(format!("the rollout of {} is held still", target.title()));
     }
     let wanted = usize::try_from(target.replicas).unwrap_or(0);
     if assessment.ready < assessment.required || assessment.ready < wanted {
@@ -88,7 +88,7 @@ fn content(facts: &Facts, recovery: &RecoveryFacts) -> Vec<String> {
 fn leftovers(facts: &Facts, recovery: &RecoveryFacts, target: &Workload) -> Vec<String> {
     let mut missing = vec![];
     if target.frozen_by.is_some() {
-        missing.push("the Deployment still carries our freeze".into());
+        missing.push(format!("{} still carries our freeze", target.title()));
     }
     for service in facts.services.iter().filter(|service| service.switched_by.is_some()) {
         missing.push(format!("Service {} still points at the standby", service.name));

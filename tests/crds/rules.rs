@@ -50,7 +50,7 @@ fn a_good_policy_is_accepted() {
 #[test]
 fn a_bad_policy_is_refused_with_advice() {
     let table = [
-        ("/spec/targetRef/kind", json!("StatefulSet"), "set kind to Deployment"),
+        ("/spec/targetRef/kind", json!("ReplicaSet"), "set kind to one of them"),
         ("/spec/targetRef/apiVersion", json!("apps/v1beta1"), "apiVersion to apps/v1"),
         ("/spec/actions/failover/standby/name", json!("checkout"), "name another Deployment"),
         ("/spec/actions/failover/standby/kind", json!("DaemonSet"), "set kind to Deployment"),

@@ -94,7 +94,7 @@ fn a_bad_sample_is_found() {
         ("name: checkout\n", "name: checkout\nspce: {}\n", "spce"),
         ("mode: Enforce", "mode: Enforce\n  stability: {sok: 5m}", "spec.stability.sok"),
         ("mode: Enforce", "mode: enforce", "unknown variant"),
-        ("kind: Deployment", "kind: DaemonSet", "set kind to Deployment"),
+        ("kind: Deployment", "kind: ReplicaSet", "set kind to one of them"),
         ("mode: Enforce", "objective: soon", "is not a duration"),
     ] {
         let wrong = check(&good.replacen(from, to, 1)).expect_err(to).join("; ");

@@ -646,6 +646,7 @@ impl World {
                 false => Receipt::AlreadyDone,
             },
             Remediation::QuarantinePod => self.quarantine(recovery, step),
+            Remediation::EvictPod => unreachable!("the target is a Deployment"),
             Remediation::DeletePod => self.delete_pod(recovery, step),
             Remediation::SwitchService | Remediation::ReturnService => self.point_service(recovery, step),
         }

@@ -19,10 +19,10 @@ or as one Role per watched namespace. No wildcards: `make chart-test` refuses th
 {{/* See targets, what they depend on, and our own kinds. */}}
 {{- define "homeostat.rules.observe" -}}
 - apiGroups: [apps]
-  resources: [deployments]
+  resources: [deployments, statefulsets, daemonsets]
   verbs: [get, list, watch]
 - apiGroups: [apps]
-  resources: [replicasets]
+  resources: [replicasets, controllerrevisions]
   verbs: [list, watch]
 - apiGroups: [""]
   resources: [pods, configmaps, services, serviceaccounts, resourcequotas, limitranges]
@@ -69,22 +69,28 @@ or as one Role per watched namespace. No wildcards: `make chart-test` refuses th
   verbs: [create, patch]
 {{- end -}}
 
-{{/* Freeze a Deployment; quarantine a pod and, after its inspection time, delete it. */}}
+{{/* Freeze a rollout; quarantine a pod and, after its inspection time, delete it; evict one of a StatefulSet or DaemonSet. */}}
 {{- define "homeostat.rules.isolate" -}}
 - apiGroups: [apps]
-  resources: [deployments]
+  resources: [deployments, statefulsets, daemonsets]
   verbs: [patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [patch, delete]
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
 {{- end -}}
 
 {{/* Restore a template and what belongs to it; what is immutable or missing is created again. An autoscaler that was
 added since is deleted. Guard rails are not here. */}}
 {{- define "homeostat.rules.rollback" -}}
 - apiGroups: [apps]
-  resources: [deployments]
+  resources: [deployments, statefulsets, daemonsets]
   verbs: [patch]
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
 - apiGroups: [""]
   resources: [configmaps, serviceaccounts, services]
   verbs: [patch, create]

@@ -31,8 +31,8 @@ pub(crate) enum Tie {
     Namespace,
     /// It selects the workload's pods.
     Selects(Selector),
-    /// It scales the Deployment of this name; up to so many replicas.
-    Scales(Box<str>, i32),
+    /// It scales the workload of this kind and name; up to so many replicas.
+    Scales { kind: Box<str>, name: Box<str>, most: i32 },
     /// It leads to Services of these names.
     LeadsTo(Box<[Box<str>]>),
     /// It gives these ServiceAccounts of its namespace a Role, if not a ClusterRole.
@@ -46,7 +46,7 @@ impl Member {
             Tie::Named | Tie::LeadsTo(_) => false,
             Tie::Namespace => true,
             Tie::Selects(selector) => selector.matches(&target.labels),
-            Tie::Scales(name, _) => **name == *target.name,
+            Tie::Scales { kind, name, .. } => **kind == *target.kind.name() && **name == *target.name,
             Tie::Grants { accounts, .. } => {
                 target.service_account.as_ref().is_some_and(|own| accounts.iter().any(|account| **account == **own))
             }
@@ -122,8 +122,7 @@ struct ScaleTarget {
 
 fn scales(object: &Value) -> Result<Tie, serde_json::Error> {
     let Scale { scale_target_ref: target, max_replicas } = Scale::deserialize(field(object, "spec"))?;
-    let name = if target.kind == "Deployment" { target.name.as_str() } else { "" };
-    Ok(Tie::Scales(name.into(), max_replicas))
+    Ok(Tie::Scales { kind: target.kind.into(), name: target.name.into(), most: max_replicas })
 }
 
 /// The Services of an Ingress, each once.

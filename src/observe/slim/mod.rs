@@ -26,7 +26,7 @@ pub(super) use member::{Member, Tie};
 pub(super) use network::EndpointSlice;
 pub(super) use ours::{Incident, Policy, State};
 pub(super) use pod::Pod;
-pub(super) use workload::ReplicaSet;
+pub(super) use workload::Revision;
 
 use super::kind::Kind;
 use crate::api::StableState;
@@ -39,8 +39,9 @@ pub type Verify = dyn Fn(&StableState) -> bool + Send + Sync;
 /// What is kept of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Object {
-    Deployment(Box<Workload>),
-    ReplicaSet(Box<ReplicaSet>),
+    Workload(Box<Workload>),
+    /// A ReplicaSet or a ControllerRevision.
+    Revision(Box<Revision>),
     Pod(Box<Pod>),
     ConfigMap(Box<ConfigMapFacts>),
     /// Without what it offers, which is what its EndpointSlices say.
@@ -113,8 +114,13 @@ fn slim(
     verify: &Verify,
 ) -> Result<Option<Object>, serde_json::Error> {
     Ok(match kind {
-        Kind::Deployment => Some(Object::Deployment(workload::deployment(parts)?.into())),
-        Kind::ReplicaSet => workload::replica_set(parts)?.map(|set| Object::ReplicaSet(set.into())),
+        Kind::Deployment => Some(Object::Workload(workload::deployment(parts)?.into())),
+        Kind::StatefulSet => Some(Object::Workload(workload::stateful_set(parts)?.into())),
+        Kind::DaemonSet => Some(Object::Workload(workload::daemon_set(parts)?.into())),
+        Kind::ReplicaSet => workload::replica_set(parts)?.map(|set| Object::Revision(set.into())),
+        Kind::ControllerRevision => {
+            workload::controller_revision(parts)?.map(|revision| Object::Revision(revision.into()))
+        }
         Kind::Pod => pod::pod(parts)?.map(|pod| Object::Pod(pod.into())),
         Kind::ConfigMap => Some(Object::ConfigMap(config_map::config_map(parts)?.into())),
         Kind::Service => Some(Object::Service(network::service(parts)?.into())),

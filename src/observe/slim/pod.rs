@@ -12,9 +12,9 @@ use crate::plan::facts::PodFacts;
 /// A pod, in as few bytes as possible: there are many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pod {
-    /// The ReplicaSet that controls it; empty if none.
+    /// Name of the revision it was made from; empty if nothing that we look after controls it.
     pub(crate) revision: Box<str>,
-    pub(crate) revision_uid: Box<str>,
+    pub(crate) controller: Option<Controller>,
     pub(crate) quarantined_by: Option<Box<str>>,
     inspect_until: Option<Timestamp>,
     labels: Box<[(Box<str>, Box<str>)]>,
@@ -26,6 +26,15 @@ pub(crate) struct Pod {
     waiting: Box<[Box<str>]>,
     deleting: bool,
     finished: bool,
+}
+
+/// What makes a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Controller {
+    /// A ReplicaSet; else a StatefulSet or DaemonSet.
+    pub(crate) replica_set: bool,
+    pub(crate) name: Box<str>,
+    pub(crate) uid: Box<str>,
 }
 
 impl Pod {
@@ -100,23 +109,35 @@ impl PodStatus {
     }
 }
 
-/// `None` for a pod that neither a ReplicaSet controls nor we took out: no decision needs it.
+/// By this label the controllers of StatefulSets and DaemonSets tell from which revision they made a pod.
+const REVISION: &str = "controller-revision-hash";
+
+/// `None` for a pod that neither a workload controls nor we took out: no decision needs it.
 pub(super) fn pod(parts: &Parts<'_>) -> Result<Option<Pod>, serde_json::Error> {
     let metadata = &parts.metadata;
-    let set = metadata.controller().filter(|owner| owner.kind == "ReplicaSet");
+    let known = ["ReplicaSet", "StatefulSet", "DaemonSet"];
+    let controller = metadata.controller().filter(|owner| known.contains(&owner.kind.as_str()));
+    let controller = controller.map(|owner| Controller {
+        replica_set: owner.kind == "ReplicaSet",
+        name: owner.name.as_str().into(),
+        uid: owner.uid.as_str().into(),
+    });
     let quarantined_by = metadata.label(mark::QUARANTINED_BY);
-    if set.is_none() && quarantined_by.is_none() {
-        return Ok(None);
-    }
+    let revision = match &controller {
+        None if quarantined_by.is_none() => return Ok(None),
+        None => "",
+        Some(set) if set.replica_set => &set.name,
+        Some(_) => metadata.label(REVISION).unwrap_or_default(),
+    };
     let status: Option<PodStatus> = part(parts.status)?;
     let status = status.unwrap_or_default();
     let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
     let labels = metadata.labels.iter().flatten();
     Ok(Some(Pod {
-        revision: set.map_or("", |owner| &owner.name).into(),
-        revision_uid: set.map_or("", |owner| &owner.uid).into(),
+        revision: revision.into(),
         quarantined_by: quarantined_by.map(Into::into),
         inspect_until: metadata.annotation(mark::INSPECT_UNTIL).and_then(|until| until.parse().ok()),
+        controller,
         labels: labels.map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect(),
         created: metadata.created(),
         ready: ready.is_some_and(|condition| condition.status == "True"),

@@ -15,7 +15,7 @@ fn object(kind: Kind, object: &Value) -> Object {
 }
 
 fn workload(value: &Value) -> Workload {
-    let Object::Deployment(workload) = object(Kind::Deployment, value) else { panic!("not a Deployment") };
+    let Object::Workload(workload) = object(Kind::Deployment, value) else { panic!("not a Deployment") };
     *workload
 }
 
@@ -186,4 +186,55 @@ fn odd_objects_are_malformed_and_named_as_far_as_they_can_be() {
         assert_eq!((labelled.identity.namespace.as_str(), labelled.identity.name.as_str()), ("n", "a"));
         assert!(matches!(labelled.seen, Seen::Malformed(_)));
     }
+}
+
+fn of_kind(kind: Kind, value: &Value) -> Workload {
+    let Object::Workload(workload) = object(kind, value) else { panic!("not a workload") };
+    *workload
+}
+
+#[test]
+fn a_partition_holds_a_stateful_set_still_and_is_no_content_of_it() {
+    let mut value = bare();
+    value["status"] = json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 1, "readyReplicas": 2});
+    value["spec"]["updateStrategy"] = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}});
+    let free = of_kind(Kind::StatefulSet, &value);
+    assert_eq!(
+        (free.kind, free.paused, free.updated_replicas, free.total_replicas),
+        (MemberKind::StatefulSet, false, 1, 3)
+    );
+    value["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = json!(3);
+    let held = of_kind(Kind::StatefulSet, &value);
+    assert!(held.paused && held.digest == free.digest);
+}
+
+#[test]
+fn a_daemon_set_wants_as_many_pods_as_its_controller_counts_nodes() {
+    let mut value = bare();
+    value["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+    value["spec"]["template"]["spec"]["priorityClassName"] = json!("system-node-critical");
+    value["status"] = json!({"desiredNumberScheduled": 4, "currentNumberScheduled": 4, "updatedNumberScheduled": 1,
+        "numberReady": 3, "numberAvailable": 2});
+    let found = of_kind(Kind::DaemonSet, &value);
+    assert_eq!((found.replicas, found.updated_replicas, found.ready_replicas, found.available_replicas), (4, 1, 3, 2));
+    assert!(found.paused && found.node_critical);
+}
+
+#[test]
+fn a_controller_revision_is_known_by_what_its_pods_carry() {
+    let owner =
+        |kind: &str| json!([{"apiVersion": "apps/v1", "kind": kind, "name": "a", "uid": "o", "controller": true}]);
+    let revision = |kind: &str, labels: Value| {
+        let value = json!({"metadata": {"name": "a-1", "labels": labels, "ownerReferences": owner(kind)},
+            "data": {"spec": {"template": {"$patch": "replace", "metadata": {"creationTimestamp": null}, "spec": {}}}}});
+        match read(Kind::ControllerRevision, &value.to_string(), &|_| true).seen {
+            Seen::Object(Object::Revision(found)) => Some((found.name.to_string(), found.template.to_string())),
+            _ => None,
+        }
+    };
+    let template = content::template_digest(&bare()["spec"]["template"]);
+    assert_eq!(revision("StatefulSet", json!({})), Some(("a-1".into(), template.clone())));
+    let labels = json!({"controller-revision-hash": "1"});
+    assert_eq!(revision("DaemonSet", labels), Some(("1".into(), template)));
+    assert_eq!(revision("Other", json!({})), None);
 }

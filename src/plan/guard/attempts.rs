@@ -49,6 +49,7 @@ fn carried_out(journal: &Journal, remedy: Remedy) -> bool {
             remedy == if guard_rail { Remedy::RestoreGuardRails } else { Remedy::Rollback }
         }
         Remediation::QuarantinePod => remedy == Remedy::IsolatePods,
+        Remediation::EvictPod => remedy == Remedy::IsolatePods && journal.decision.remedy == Remedy::IsolatePods,
         Remediation::SwitchService => remedy == Remedy::Failover,
         Remediation::FreezeRollout => remedy == Remedy::Freeze,
         _ => false,

@@ -1,10 +1,15 @@
-//! A target that another controller makes is that controller's business: it would undo what we do.
+//! What keeps nodes alive is not ours to touch. A target that another controller makes is that controller's business: it would undo what we do.
 
 use super::{Case, Refusal};
 use crate::api::Reason;
 use crate::api::recovery::Remedy;
+use crate::plan::member::MemberKind;
 
 pub(super) fn check(case: &Case, _: Remedy) -> Result<(), Refusal> {
+    if case.target.kind == MemberKind::DaemonSet && case.target.node_critical {
+        let message = "a DaemonSet that nodes cannot work without (system-node-critical) is never touched";
+        return Err(Refusal::new(Reason::TargetProtected, message));
+    }
     match &case.target.owner {
         Some(owner) => Err(Refusal::new(
             Reason::TargetOwned,

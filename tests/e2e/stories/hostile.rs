@@ -31,7 +31,7 @@ fn policies() -> Vec<(&'static str, Value, Fate)> {
     vec![
         ("a wrong kind", target("ConfigMap", "v1", WEB), Refused("must name a Deployment")),
         ("a kind of another group", target("Deployment", "extensions/v1beta1", WEB), Refused("must name a Deployment")),
-        ("a StatefulSet", target("StatefulSet", "apps/v1", WEB), Refused("must name a Deployment")),
+        ("a ReplicaSet", target("ReplicaSet", "apps/v1", WEB), Refused("must name a Deployment")),
         ("no name", target("Deployment", "apps/v1", ""), Refused("targetRef.name")),
         ("a very long name", target("Deployment", "apps/v1", &long), Refused("targetRef.name")),
         ("a name that is a path", target("Deployment", "apps/v1", "../../secrets/x"), Refused("targetRef.name")),

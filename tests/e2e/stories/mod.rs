@@ -10,6 +10,7 @@ mod isolation;
 mod people;
 mod restraint;
 mod rollback;
+mod workloads;
 
 use crate::{Tale, tales};
 
@@ -35,6 +36,11 @@ pub fn all() -> Vec<Tale> {
         closure::guard_rails_are_put_back_with_the_rights_of_the_policys_account,
         closure::a_policys_account_can_do_no_more_than_its_rights,
         closure::hardening_since_survives_a_rollback,
+        workloads::a_stateful_set_is_rolled_back_and_unstuck,
+        workloads::one_bad_pod_of_a_stateful_set_is_evicted,
+        workloads::a_daemon_set_is_rolled_back,
+        workloads::a_frozen_stateful_set_is_let_go_as_it_was,
+        workloads::a_frozen_daemon_set_is_let_go_as_it_was,
         people::a_word_in_the_middle_of_our_write_is_heard,
         rollback::the_next_helm_upgrade_meets_no_conflict,
         failover::a_standby_that_is_not_ready_is_not_used,
