@@ -1,10 +1,8 @@
 //! One incident as a file: what is there, what goes wrong, and what a good operator would do. The format is described
-//! in tests/incidents/README.md. This module must not run anything.
+//! in tests/incidents/README.md. This module must not run anything; `reading.rs` reads and checks it.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
 use homeostat::api::recovery::Remedy;
 use homeostat::api::{self, Reason};
 use serde::Deserialize;
@@ -84,6 +82,38 @@ pub struct Incident {
     /// What is put back afterwards, whatever came of it: nodes and cluster-scoped objects, which all files share.
     #[serde(default)]
     pub after: Vec<Step>,
+}
+
+impl Incident {
+    /// Every step, in order.
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.given.iter().chain(&self.inject).chain(&self.after)
+    }
+
+    /// Nodes are everybody's, and so is what holds for every pod: a file that touches them runs alone.
+    pub fn touches_the_cluster(&self) -> bool {
+        use Step::{Apply, Cordon, Drain, Patch, StartNode, StopNode, Uncordon};
+        self.given.iter().chain(&self.inject).any(|step| match step {
+            Cordon(_) | Uncordon(_) | Drain(_) | StopNode(_) | StartNode(_) => true,
+            Patch(patch) => patch.kind == "Node",
+            Apply(object) => object["kind"] == "PriorityClass" && object["globalDefault"] == true,
+            _ => false,
+        })
+    }
+
+    /// Whether a client counts the answers.
+    pub fn has_client(&self) -> bool {
+        self.given.iter().any(|step| matches!(step, Step::Shop(_)))
+    }
+
+    /// Whether it asks how the client is answered.
+    pub fn asks_the_client(&self) -> bool {
+        let waits = self.steps().filter_map(|step| match step {
+            Step::Wait(Wait::So(oracle)) => Some(oracle),
+            _ => None,
+        });
+        waits.chain(&self.expect.finally).any(|oracle| matches!(oracle, Oracle::Answers(_)))
+    }
 }
 
 /// As soon as something is so, by whomsoever, the marks are taken from the pods of an app: a real container would read
@@ -395,54 +425,4 @@ pub struct Written {
 pub struct Offered {
     pub service: String,
     pub pods: usize,
-}
-
-/// Reads every `.yaml` file of a folder.
-pub fn read_folder(folder: &Path) -> Result<Vec<Incident>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
-    let paths: std::io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut paths = paths?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    paths.sort();
-    ensure!(!paths.is_empty(), "{} has no .yaml file", folder.display());
-    let classes = classes()?;
-    let read: Vec<Result<Incident>> = paths.iter().map(|path| read(path, &classes)).collect();
-    let errors: Vec<String> = read.iter().filter_map(|read| read.as_ref().err()).map(|e| format!("{e:#}")).collect();
-    ensure!(errors.is_empty(), "{} of {} files cannot be used:\n{}", errors.len(), read.len(), errors.join("\n"));
-    read.into_iter().collect()
-}
-
-/// Reads one file. Errors name the file and, where the text is at fault, line and column.
-pub fn read(path: &Path, classes: &[Class]) -> Result<Incident> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let mut incident: Incident =
-        serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
-    incident.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    check(&incident, classes).with_context(|| path.display().to_string())?;
-    Ok(incident)
-}
-
-fn check(incident: &Incident, classes: &[Class]) -> Result<()> {
-    if let Some(id) = &incident.class {
-        let Some(class) = classes.iter().find(|class| class.id == *id) else {
-            bail!("class {id} is not known; see tests/incidents/classes.json, or leave it out");
-        };
-        ensure!(class.ideal == incident.ideal, "the ideal of class {id} is {}", class.ideal.as_str());
-        ensure!(class.repro != "C", "class {id} cannot be made here (repro C)");
-    }
-    let shops = incident.given.iter().filter(|step| matches!(step, Step::Shop(_))).count();
-    let webs = incident.given.iter().filter(|step| matches!(step, Step::Web(_) | Step::Standby(_))).count();
-    match incident.nodes {
-        Nodes::Fake => ensure!(shops == 0, "`shop` needs `nodes: real`"),
-        Nodes::Real => ensure!(webs == 0, "`web` and `standby` are images of fake nodes; use `shop`"),
-    }
-    ensure!(!incident.expect.finally.is_empty(), "expect.finally is empty: nothing would be checked");
-    let held = incident.ideal == Ideal::Hold && !incident.expect.allowed.is_empty();
-    ensure!(!held, "expect.allowed must be empty where the ideal is hold: any write would be harmful");
-    Ok(())
-}
-
-/// Every class of real incidents that the suite measures itself by.
-pub fn classes() -> Result<Vec<Class>> {
-    Ok(serde_json::from_str(include_str!("../classes.json"))?)
 }

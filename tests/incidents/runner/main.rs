@@ -7,6 +7,7 @@
 mod baseline;
 mod file;
 mod oracle;
+mod reading;
 mod steps;
 mod table;
 
@@ -18,14 +19,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use cluster::{Cluster, Options, eventually, skip_real_nodes};
 use futures::StreamExt;
 use homeostat::api::Recovery;
 use homeostat::clock;
 
 use baseline::Baseline;
-use file::{Ideal, Incident, Nodes, Step};
+use file::{Ideal, Incident, Nodes};
+use reading::Choice;
 use story::{Story, image, shop};
 use table::{Row, Table};
 
@@ -35,8 +37,6 @@ const AT_ONCE: usize = 8;
 const AT_ONCE_FOR_REAL: usize = 4;
 /// When a silent node is lost, where a file waits for it.
 const QUICK_LOSS: Duration = Duration::from_secs(20);
-/// One file in so many is in the sample.
-const SAMPLE: usize = 4;
 /// What a file may take beside its own deadline.
 const AROUND: Duration = Duration::from_secs(120);
 
@@ -58,16 +58,8 @@ async fn run() -> Result<bool> {
     let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/incidents");
     let folder = variable("DIR").map_or_else(|| PathBuf::from(own), PathBuf::from);
     let baseline = Baseline::of(variable("BASELINE").as_deref())?;
-    let mut incidents = file::read_folder(&folder)?;
-    if let Some(only) = variable("ONLY") {
-        incidents.retain(|incident| incident.name.contains(&only));
-        if incidents.is_empty() {
-            bail!("no file of {} has ONLY={only} in its name", folder.display());
-        }
-    }
-    if variable("ALL").is_none() && variable("DIR").is_none() && variable("ONLY").is_none() {
-        sample(&mut incidents);
-    }
+    let sample = ["ALL", "DIR", "ONLY"].iter().all(|name| variable(name).is_none());
+    let incidents = Choice { folder: folder.clone(), only: variable("ONLY"), sample }.read()?;
     eprintln!("incidents: {} files of {}, {}", incidents.len(), folder.display(), baseline.title());
     let (real, fake): (Vec<_>, Vec<_>) = incidents.into_iter().partition(|incident| incident.nodes == Nodes::Real);
     let skip = if real.is_empty() { None } else { skip_real_nodes()? };
@@ -90,15 +82,6 @@ async fn run() -> Result<bool> {
     Ok(table.good())
 }
 
-/// What `cargo test` runs: the same few files every time, those that run alone left out; `ALL=1` runs all.
-fn sample(incidents: &mut Vec<Incident>) {
-    let mut number = 0;
-    incidents.retain(|incident| {
-        number += 1;
-        number % SAMPLE == 0 && !touches_the_cluster(incident)
-    });
-}
-
 async fn start(options: Options) -> Result<Arc<Cluster>> {
     let cluster = Cluster::start(options).await?;
     story::install_kinds(&cluster).await?;
@@ -108,7 +91,7 @@ async fn start(options: Options) -> Result<Arc<Cluster>> {
 /// On real nodes. Those that lose a node have a cluster of their own, in which a node is lost sooner: the usual time is
 /// long because many files at once make kubelets slow.
 async fn tell_for_real(incidents: Vec<Incident>, baseline: Baseline) -> Result<Vec<Row>> {
-    let (alone, together): (Vec<_>, Vec<_>) = incidents.into_iter().partition(touches_the_cluster);
+    let (alone, together): (Vec<_>, Vec<_>) = incidents.into_iter().partition(Incident::touches_the_cluster);
     let usual = Options::real("incidents-real");
     let quick = Options { node_monitor_grace: QUICK_LOSS, ..usual.clone() };
     let mut rows = vec![];
@@ -132,7 +115,7 @@ async fn tell_all(
     baseline: Baseline,
     at_once: usize,
 ) -> Result<Vec<Row>> {
-    let (alone, together): (Vec<_>, Vec<_>) = incidents.into_iter().partition(touches_the_cluster);
+    let (alone, together): (Vec<_>, Vec<_>) = incidents.into_iter().partition(Incident::touches_the_cluster);
     let mut rows: Vec<Row> = futures::stream::iter(together)
         .map(|incident| tell(Arc::clone(&cluster), incident, baseline))
         .buffer_unordered(at_once)
@@ -143,18 +126,6 @@ async fn tell_all(
     }
     cluster.stop().await?;
     Ok(rows)
-}
-
-/// Nodes are everybody's, and so is what holds for every pod: a file that touches them runs alone.
-fn touches_the_cluster(incident: &Incident) -> bool {
-    use file::Step::{Apply, Cordon, Drain, Patch, StartNode, StopNode, Uncordon};
-    let mut steps = incident.given.iter().chain(&incident.inject);
-    steps.any(|step| match step {
-        Cordon(_) | Uncordon(_) | Drain(_) | StopNode(_) | StartNode(_) => true,
-        Patch(patch) => patch.kind == "Node",
-        Apply(object) => object["kind"] == "PriorityClass" && object["globalDefault"] == true,
-        _ => false,
-    })
 }
 
 /// Runs one file. What goes wrong in the rig itself is a row of its own kind, and fails the run.
@@ -185,7 +156,7 @@ async fn play(story: &mut Story, incident: &Incident, baseline: Baseline) -> Res
         story.start_operator(&[]).await?;
     }
     steps::take_all(story, "given", &incident.given, operated).await?;
-    let counted = match shop(incident) {
+    let counted = match incident.has_client() {
         true => Some(shop::counts(story).await?),
         false => None,
     };
@@ -220,11 +191,6 @@ async fn put_back(story: &mut Story, incident: &Incident) -> Result<()> {
         last = last.and(taken.with_context(|| format!("after, step {}", number + 1)));
     }
     last
-}
-
-/// Whether a client counts the answers.
-fn shop(incident: &Incident) -> bool {
-    incident.given.iter().any(|step| matches!(step, Step::Shop(_)))
 }
 
 /// Waits until the right outcome is there. Where that is to hold, nothing may happen for as long as the file says.
