@@ -78,6 +78,16 @@ reasons! {
     CopyMissing,
     /// A closure is too large to be recorded.
     TooLarge,
+    /// It is not known whether the stable state could be restored now.
+    NotRehearsed,
+    /// A pod of the stable state would not be admitted now.
+    PodRefused,
+    /// Something that a pod of the stable state needs does not exist now.
+    ReferenceMissing,
+    /// The write that would restore the stable state would not be admitted now.
+    RestoreRefused,
+    /// The operator has no right to a write that the restore needs.
+    RightMissing,
     // ---- of a decision
     /// The closure changed and the symptom began after: restore it.
     ChangeReverted,

@@ -12,8 +12,8 @@ use super::members;
 use super::slim::Policy;
 use super::world::Namespace;
 use crate::plan::facts::{
-    Ceiling, ConfigMapFacts, Facts, ObjectFacts, PodFacts, PolicyFacts, RecoveryFacts, Revision, ServiceFacts, Sight,
-    StateFacts, Workload,
+    Ceiling, ConfigMapFacts, Facts, ObjectFacts, PodFacts, PolicyFacts, RecoveryFacts, Rehearsals, Revision,
+    ServiceFacts, Sight, StateFacts, Workload,
 };
 use crate::plan::member::MemberKind;
 
@@ -63,6 +63,7 @@ pub(super) fn facts(
         states,
         target,
         recoveries,
+        rehearsals: Rehearsals::default(),
     })
 }
 

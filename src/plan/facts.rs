@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::member::MemberKind;
 use crate::api::recovery::{Journal, RecoverySpec};
 use crate::api::stable_state::{FieldOwner, Group, Review};
-use crate::api::{RecoveryPolicySpec, RecoveryPolicyStatus};
+use crate::api::{Duration, Reason, RecoveryPolicySpec, RecoveryPolicyStatus};
 
 /// Everything known about one policy at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,6 +50,57 @@ pub struct Facts {
     pub states: Vec<StateFacts>,
     /// Recoveries of this policy, oldest first.
     pub recoveries: Vec<RecoveryFacts>,
+    /// What is known about whether its states could be restored.
+    #[serde(default)]
+    pub rehearsals: Rehearsals,
+}
+
+/// What is known about whether states could be restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsals {
+    /// How often that is asked while nothing changes; `None` if nobody asks.
+    pub every: Option<Duration>,
+    /// The last answer for each state that was asked for.
+    pub answers: Vec<Rehearsal>,
+}
+
+/// An answer of the API server about one state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsal {
+    /// Name of the state.
+    pub state: String,
+    /// Digest of what the answer depends on: with another one it says nothing.
+    pub inputs: String,
+    /// Digest of the live closure when it was asked.
+    pub live: String,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// The answer.
+    pub feasibility: Feasibility,
+}
+
+/// Whether a state could be restored, and its pods be created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Feasibility {
+    /// It could, as far as it was checked.
+    Feasible {
+        /// What was not checked, for want of a right: noun phrases.
+        unchecked: Vec<String>,
+    },
+    /// It could not.
+    Infeasible {
+        /// Which check failed.
+        reason: Reason,
+        /// What the API server says, for people.
+        message: String,
+    },
+    /// There was no answer.
+    Unknown {
+        /// Why, for people.
+        message: String,
+        /// Asking again would give the same, so nothing waits for it.
+        lasting: bool,
+    },
 }
 
 /// How good our eyes are.

@@ -7,15 +7,16 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::assess::{self, Assessment, Symptom, Verdict};
+use super::choose::{Chosen, Question, Unrehearsed, choose};
 use super::decide::{self, Choice};
 use super::due::{next_removal, outstanding, planned_removal};
 use super::facts::{Facts, PolicyFacts, RecoveryFacts, StateFacts};
-use super::guard::{Case, Refusal};
 use super::memory::{Memory, Since};
 use super::receipt::settle;
-use super::{closure, letting_go, states, steps, triage, verify};
+use super::rehearsal::Probe;
+use super::{closure, letting_go, states, steps, verify};
 use crate::api::policy::Failback;
-use crate::api::recovery::{ApprovalDecision, Journal, Phase, Remediation, Remedy, StepState, Suspect};
+use crate::api::recovery::{ApprovalDecision, Journal, Phase, Remediation, Remedy, StepState};
 use crate::api::recovery::{SymptomRecord, Timeline};
 use crate::api::{Mode, Outcome, Reason};
 
@@ -30,6 +31,8 @@ pub struct Turn {
     pub effects: Vec<usize>,
     /// When to look again.
     pub until: Option<Timestamp>,
+    /// Name of the state without whose rehearsal nothing can be decided.
+    pub rehearse: Option<String>,
 }
 
 /// How the journal is to be written.
@@ -57,7 +60,11 @@ pub(super) fn begin(view: &View) -> Option<Turn> {
         return None;
     }
     let name = next_name(view.facts, &target.uid);
-    let (choice, suspect, reference) = choose(view, policy, symptom, None, &name);
+    let question = Question { policy, symptom, open: None, name: &name };
+    let Chosen { choice, suspect, state: stable_state } = match choose(view, &question) {
+        Ok(chosen) => chosen,
+        Err(Unrehearsed(state)) => return Some(Turn { rehearse: Some(state), ..Turn::default() }),
+    };
     let mut journal = Journal {
         policy: view.facts.policy_name.clone(),
         target: steps::workload_ref(target),
@@ -69,7 +76,7 @@ pub(super) fn begin(view: &View) -> Option<Turn> {
         suspect,
         decision: choice.decision.clone(),
         broken: view.assessment.closure.clone(),
-        stable_state: reference,
+        stable_state,
         attempt: 0,
         steps: vec![],
         timeline: Timeline { detected: Some(MicroTime(symptom.since)), ..Timeline::default() },
@@ -82,7 +89,7 @@ pub(super) fn begin(view: &View) -> Option<Turn> {
     let mode = decide::mode(view.facts, choice.decision.remedy)?;
     adopt(&mut journal, choice, mode, None, view.now);
     let effects = outstanding(&journal, view.now);
-    Some(Turn { recovery: name, record: Some(Record::Open(Box::new(journal))), effects, until })
+    Some(Turn { recovery: name, record: Some(Record::Open(Box::new(journal))), effects, until, rehearse: None })
 }
 
 /// A person made us let go of this trouble: it stays theirs until it is over, or until something is changed.
@@ -103,7 +110,7 @@ pub(super) fn advance(view: &View, open: &RecoveryFacts, memory: &mut Memory) ->
         // What we hold may only look gone: not even letting go is finished blindly.
         return Turn { recovery: open.name.clone(), ..Turn::default() };
     }
-    let mut until = None;
+    let (mut until, mut rehearse) = (None, None);
     if let Some(end) = letting_go::due(view.facts, open) {
         letting_go::release(view, open, &mut journal, end);
     } else if journal.phase == Phase::Releasing {
@@ -114,9 +121,11 @@ pub(super) fn advance(view: &View, open: &RecoveryFacts, memory: &mut Memory) ->
     } else {
         match journal.phase {
             Phase::Acting => settle(&mut journal, view.now),
-            Phase::Verifying => until = verifying(view, open, &mut journal, memory),
+            Phase::Verifying => until = verifying(view, open, &mut journal, memory, &mut rehearse),
             Phase::OnStandby => until = on_standby(view, open, &mut journal, memory),
-            Phase::Holding | Phase::AwaitingApproval => until = reconsider(view, open, &mut journal, memory),
+            Phase::Holding | Phase::AwaitingApproval => {
+                until = reconsider(view, open, &mut journal, memory, &mut rehearse);
+            }
             Phase::Releasing | Phase::Closed => {}
         }
     }
@@ -126,7 +135,7 @@ pub(super) fn advance(view: &View, open: &RecoveryFacts, memory: &mut Memory) ->
     let effects = outstanding(&journal, view.now);
     let until = next_removal(&journal, view.now).into_iter().chain(until).min();
     let record = (journal != open.journal).then(|| Record::Update(Box::new(journal)));
-    Turn { recovery: open.name.clone(), record, effects, until }
+    Turn { recovery: open.name.clone(), record, effects, until, rehearse }
 }
 
 /// Somebody took over. What pods from before show must not open the next incident at once, also if we forgot
@@ -147,7 +156,7 @@ pub(super) fn sweep(view: &View) -> Option<Turn> {
     for recovery in view.facts.recoveries.iter().filter(|recovery| !recovery.open()) {
         let effects = outstanding(&recovery.journal, view.now);
         if !effects.is_empty() {
-            return Some(Turn { recovery: recovery.name.clone(), record: None, effects, until: None });
+            return Some(Turn { recovery: recovery.name.clone(), record: None, effects, ..Turn::default() });
         }
         until = next_removal(&recovery.journal, view.now).into_iter().chain(until).min();
     }
@@ -156,7 +165,7 @@ pub(super) fn sweep(view: &View) -> Option<Turn> {
 
 /// Closed incidents have their turn when the open one has nothing to do.
 pub(super) fn with_sweep(view: &View, turn: Turn) -> Turn {
-    if turn.record.is_some() || !turn.effects.is_empty() {
+    if turn.record.is_some() || !turn.effects.is_empty() || turn.rehearse.is_some() {
         return turn;
     }
     match sweep(view) {
@@ -171,30 +180,6 @@ fn in_charge(facts: &Facts) -> Option<&PolicyFacts> {
     let policy = facts.policy.as_ref()?;
     let idle = policy.deleting || policy.spec.suspend || facts.ceiling.suspended || !policy.rivals.is_empty();
     (!idle).then_some(policy)
-}
-
-fn choose(
-    view: &View,
-    policy: &PolicyFacts,
-    symptom: &Symptom,
-    open: Option<&RecoveryFacts>,
-    name: &str,
-) -> (Choice, Suspect, String) {
-    let found = states::reference(view.facts).and_then(|reference| match &view.facts.target {
-        Some(target) => Ok((target, reference)),
-        None => Err(Refusal::new(Reason::TargetNotFound, "the target does not exist")),
-    });
-    match found {
-        Err(refusal) => (decide::hold(refusal), Suspect::Unknown, String::new()),
-        Ok((target, reference)) => {
-            let View { facts, assessment, now } = *view;
-            let triage = triage::triage(facts, assessment, symptom, reference);
-            let case = Case { facts, policy, target, assessment, symptom, triage: &triage, reference, open, now };
-            let choice = decide::decide(&case, name);
-            let restored = choice.decision.remedy.restores();
-            (choice, triage.suspect, if restored { reference.name.clone() } else { String::new() })
-        }
-    }
 }
 
 /// Enters a choice into the journal, as far as the mode allows.
@@ -240,10 +225,16 @@ fn adopt(journal: &mut Journal, choice: Choice, mode: Mode, approval: Option<App
 }
 
 /// Acted; is it back?
-fn verifying(view: &View, open: &RecoveryFacts, journal: &mut Journal, memory: &mut Memory) -> Option<Timestamp> {
+fn verifying(
+    view: &View,
+    open: &RecoveryFacts,
+    journal: &mut Journal,
+    memory: &mut Memory,
+    rehearse: &mut Option<String>,
+) -> Option<Timestamp> {
     let policy = view.facts.policy.as_ref()?;
-    let missing = verify::missing(view.facts, view.assessment, open);
-    if let Some(verdict) = proven(view, &missing, memory) {
+    let mut missing = verify::missing(view.facts, view.assessment, open);
+    if let Some(verdict) = proven_again(view, open, &mut missing, memory, rehearse) {
         return verdict.map_or_else(|from| close_recovered(view, journal, from), Some);
     }
     let acted = journal.timeline.acted.as_ref().map_or(view.now, |at| at.0);
@@ -258,7 +249,7 @@ fn verifying(view: &View, open: &RecoveryFacts, journal: &mut Journal, memory: &
     journal.reason = Reason::VerificationTimedOut;
     journal.phase = Phase::Holding;
     journal.message = cut(&format!("not back in time: {}; a person has to look", missing.join("; ")));
-    try_again(view, open, journal)
+    try_again(view, open, journal, rehearse)
 }
 
 /// Traffic is on the standby; may it go home?
@@ -284,18 +275,24 @@ fn on_standby(view: &View, open: &RecoveryFacts, journal: &mut Journal, memory: 
 }
 
 /// Holding or waiting: has it healed, or is something possible now?
-fn reconsider(view: &View, open: &RecoveryFacts, journal: &mut Journal, memory: &mut Memory) -> Option<Timestamp> {
+fn reconsider(
+    view: &View,
+    open: &RecoveryFacts,
+    journal: &mut Journal,
+    memory: &mut Memory,
+    rehearse: &mut Option<String>,
+) -> Option<Timestamp> {
     if view.assessment.symptom.is_some() {
         memory.back = None;
-        return try_again(view, open, journal);
+        return try_again(view, open, journal, rehearse);
     }
     let acted = journal.attempt > 0;
-    let missing = match acted {
+    let mut missing = match acted {
         true => verify::missing(view.facts, view.assessment, open),
         false if frozen_by_us(view.facts, open) => verify::missing_while_frozen(view.facts, view.assessment),
         false => verify::missing_at_home(view.facts, view.assessment),
     };
-    match proven(view, &missing, memory)? {
+    match proven_again(view, open, &mut missing, memory, rehearse)? {
         Ok(later) => Some(later),
         Err(from) if acted => close_recovered(view, journal, from),
         Err(_) => {
@@ -315,17 +312,29 @@ fn frozen_by_us(facts: &Facts, open: &RecoveryFacts) -> bool {
 }
 
 /// Decides anew in an open incident. The journal changes only if the decision does.
-fn try_again(view: &View, open: &RecoveryFacts, journal: &mut Journal) -> Option<Timestamp> {
+fn try_again(
+    view: &View,
+    open: &RecoveryFacts,
+    journal: &mut Journal,
+    rehearse: &mut Option<String>,
+) -> Option<Timestamp> {
     let policy = in_charge(view.facts)?;
     let symptom = view.assessment.symptom.as_ref()?;
     let current = RecoveryFacts { journal: journal.clone(), ..open.clone() };
-    let (choice, suspect, reference) = choose(view, policy, symptom, Some(&current), &open.name);
+    let question = Question { policy, symptom, open: Some(&current), name: &open.name };
+    let Chosen { choice, suspect, state } = match choose(view, &question) {
+        Ok(chosen) => chosen,
+        Err(Unrehearsed(state)) => {
+            *rehearse = Some(state);
+            return None;
+        }
+    };
     let until = choice.until;
     let mode = decide::mode(view.facts, choice.decision.remedy)?;
     let answered = open.spec.approval.as_ref().filter(|answer| answer.plan_digest == choice.decision.plan_digest);
     let mut next = journal.clone();
     if choice.decision.remedy.restores() {
-        next.stable_state = reference;
+        next.stable_state = state;
     }
     next.suspect = suspect;
     // Whatever holds after an attempt stays escalated: a person has to look.
@@ -354,6 +363,28 @@ fn proven(view: &View, missing: &[String], memory: &mut Memory) -> Option<Result
     memory.back = Some(back);
     let window = view.facts.policy.as_ref()?.spec.verification.window.signed();
     Some(if view.now >= from + window { Err(from) } else { Ok(from + window) })
+}
+
+/// As [`proven`]; after a rollback also that its pods could be created again, asked anew once everything else is back.
+fn proven_again(
+    view: &View,
+    open: &RecoveryFacts,
+    missing: &mut Vec<String>,
+    memory: &mut Memory,
+    rehearse: &mut Option<String>,
+) -> Option<Result<Timestamp, Timestamp>> {
+    let proven = proven(view, missing, memory)?;
+    let from = memory.back.as_ref()?.at;
+    let why = match verify::probe(view.facts, open, from) {
+        Probe::Passed => return Some(proven),
+        Probe::Wanted => {
+            *rehearse = Some(open.journal.stable_state.clone());
+            "whether its pods could be created again is being asked".into()
+        }
+        Probe::Failed(why) => why,
+    };
+    missing.push(why);
+    proven.is_ok().then_some(proven)
 }
 
 fn close_recovered(view: &View, journal: &mut Journal, from: Timestamp) -> Option<Timestamp> {

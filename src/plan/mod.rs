@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod assess;
+mod choose;
 pub mod closure;
 pub mod content;
 pub mod decide;
@@ -20,6 +21,9 @@ pub mod member;
 pub mod memory;
 pub mod notice;
 pub mod receipt;
+mod recoverable;
+pub mod references;
+pub mod rehearsal;
 pub mod soak;
 pub mod states;
 mod status;
@@ -36,8 +40,10 @@ pub use journal::{Record, Turn};
 pub use memory::Memory;
 pub use notice::Notice;
 pub use receipt::Receipt;
+pub use rehearsal::Rehearse;
 
 use crate::api::RecoveryPolicyStatus;
+use rehearsal::Outlook;
 use soak::{Earned, Soak};
 
 /// With nothing to wait for we look again after this long, so that a lost wake-up cannot last.
@@ -56,6 +62,8 @@ pub struct Plan {
     pub turn: Option<Turn>,
     /// A stable state that was earned and is to be recorded.
     pub earned: Option<Earned>,
+    /// A state to be rehearsed: whether it could be restored is to be asked.
+    pub rehearse: Option<Rehearse>,
     /// What is beyond the history limits, to be deleted.
     pub expired: Expired,
     /// What to announce once it is recorded.
@@ -92,12 +100,14 @@ pub fn step(facts: &Facts, mut memory: Memory, now: Timestamp) -> Plan {
     };
     let until = turn.as_ref().and_then(|turn| turn.until);
     let detailed = memory.details.as_ref().map(|details| details.at + status::PACE);
-    let wakes = [Some(now + LONGEST_SLEEP), assessment.look_again, soaked, until, detailed];
+    let wanted = turn.as_ref().and_then(|turn| turn.rehearse.as_deref());
+    let Outlook { ask: rehearse, again } = rehearsal::outlook(facts, wanted, now);
+    let wakes = [Some(now + LONGEST_SLEEP), assessment.look_again, soaked, until, detailed, again];
     let wake_at = wakes.into_iter().flatten().min().unwrap_or(now + LONGEST_SLEEP);
     let notices = turn.as_ref().map(|turn| notice::of_turn(turn, before)).unwrap_or_default();
     let earned = match soak {
         Soak::Complete(earned) => Some(earned),
         _ => None,
     };
-    Plan { expired: history::expired(facts), assessment, memory, status, turn, earned, notices, wake_at }
+    Plan { expired: history::expired(facts), assessment, memory, status, turn, earned, rehearse, notices, wake_at }
 }

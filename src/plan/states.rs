@@ -66,6 +66,17 @@ pub fn reference(facts: &Facts) -> Result<&StateFacts, Refusal> {
     })
 }
 
+/// Every state that could be gone back to: the reference, then the others that can be used, newest first.
+///
+/// # Errors
+/// As for [`reference`].
+pub fn candidates(facts: &Facts) -> Result<Vec<&StateFacts>, Refusal> {
+    let reference = reference(facts)?;
+    let good = |state: &&StateFacts| usable(facts, state).is_ok() && !proven_bad(facts, state);
+    let others = by_age(facts).into_iter().filter(|state| state.name != reference.name).filter(good);
+    Ok([reference].into_iter().chain(others).collect())
+}
+
 /// States of the target, newest first; a tie is broken by name, so that the order never depends on chance.
 pub fn by_age(facts: &Facts) -> Vec<&StateFacts> {
     let target = target_name(facts);

@@ -11,7 +11,7 @@ use super::journal::cut;
 use super::member::MemberKind;
 use super::memory::{Memory, Since};
 use super::soak::Soak;
-use super::states;
+use super::{recoverable, states};
 use crate::api::condition::{ConditionType, condition};
 use crate::api::policy::{RecoveryPolicyStatus, State};
 use crate::api::recovery::Journal;
@@ -32,7 +32,8 @@ pub(super) fn status(
     open: Open,
     now: Timestamp,
 ) -> RecoveryPolicyStatus {
-    let mut said = vec![ready(facts, policy, assessment), healthy(assessment, open), recoverable(facts, policy, soak)];
+    let mut said =
+        vec![ready(facts, policy, assessment), healthy(assessment, open), recoverable(facts, policy, soak, now)];
     if let Some((name, journal)) = open {
         let message = format!("Recovery {name}: {}", journal.message);
         said.push((ConditionType::Recovering, Some(true), journal.reason, message));
@@ -85,7 +86,7 @@ fn without_details(status: &RecoveryPolicyStatus) -> RecoveryPolicyStatus {
 }
 
 /// A condition: its type, its answer, the reason, and a sentence.
-type Said = (ConditionType, Option<bool>, Reason, String);
+pub(super) type Said = (ConditionType, Option<bool>, Reason, String);
 
 /// Armed: accepted, references resolved, facts fresh. Never a word about the workload's health.
 fn ready(facts: &Facts, policy: &PolicyFacts, assessment: &Assessment) -> Said {
@@ -126,7 +127,7 @@ fn healthy(assessment: &Assessment, open: Open) -> Said {
     (ConditionType::TargetHealthy, answer, assessment.reason, message)
 }
 
-fn recoverable(facts: &Facts, policy: &PolicyFacts, soak: &Soak) -> Said {
+fn recoverable(facts: &Facts, policy: &PolicyFacts, soak: &Soak, now: Timestamp) -> Said {
     let said = |answer, reason, message| (ConditionType::Recoverable, Some(answer), reason, message);
     let usable = states::by_age(facts).into_iter().any(|state| states::usable(facts, state).is_ok());
     let tool = facts.target.as_ref().and_then(|target| target.git_ops.as_ref());
@@ -136,7 +137,7 @@ fn recoverable(facts: &Facts, policy: &PolicyFacts, soak: &Soak) -> Said {
             let message = format!("{tool} keeps the target: a rollback has to be made there; the rest stays possible");
             said(false, Reason::GitOwned, message)
         }
-        (Ok(state), _) => said(true, Reason::StateReady, format!("StableState {} can be restored", state.name)),
+        (Ok(state), _) => recoverable::answer(facts, policy, state, now),
         (Err(_), Soak::TooLarge(message)) if !usable => said(false, Reason::TooLarge, message.clone()),
         (Err(_), Soak::Running(_) | Soak::Complete(_)) if !usable => {
             said(false, Reason::Soaking, format!("the target is soaking for {}", policy.spec.stability.soak))

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::closure::{self, Difference};
-use super::facts::{Facts, PodFacts, ServiceFacts, Workload};
+use super::facts::{Facts, PodFacts, ServiceFacts, StateFacts, Workload};
 use super::guard::Case;
 use super::member::MemberKind;
 use crate::api::recovery::{ObjectRef, Remediation, Remedy, Step, StepState};
@@ -24,7 +24,7 @@ pub fn of(case: &Case, remedy: Remedy, recovery: &str) -> Vec<Step> {
         Remedy::Hold => vec![],
         Remedy::Freeze => vec![freeze(case.target)],
         Remedy::Rollback => rollback(case, recovery),
-        Remedy::RestoreGuardRails => restore(case, &closure::guard_rails(case.facts, case.reference)),
+        Remedy::RestoreGuardRails => put_back(case.reference, &closure::guard_rails(case.facts, case.reference)),
         Remedy::IsolatePods => isolate(case),
         Remedy::Failover => failover(case),
     }
@@ -62,7 +62,7 @@ fn freeze(target: &Workload) -> Step {
 }
 
 fn rollback(case: &Case, recovery: &str) -> Vec<Step> {
-    let mut steps = restore(case, &closure::restorable(case.facts, case.reference));
+    let mut steps = put_back(case.reference, &closure::restorable(case.facts, case.reference));
     let restores_template = steps.iter().any(|step| step.remediation == Remediation::RestoreTemplate);
     let handing_back = |steps: &[Step]| {
         steps.iter().position(|step| step.remediation == Remediation::HandBackFields).unwrap_or(steps.len())
@@ -80,26 +80,35 @@ fn rollback(case: &Case, recovery: &str) -> Vec<Step> {
 }
 
 /// What brings these members back, in their order; then their fields go back to whom they belonged.
-fn restore(case: &Case, differences: &[Difference]) -> Vec<Step> {
-    let state = &case.reference.name;
-    let object = |difference: &Difference| ObjectRef {
-        kind: difference.kind.name().into(),
-        name: difference.name.into(),
-        uid: difference.uid.into(),
-    };
-    let restored = differences.iter().map(|difference| {
-        let object = object(difference);
-        let (remediation, intent) = match difference.kind {
-            _ if difference.added() => {
-                (Remediation::RemoveObject, format!("delete {object}, which StableState {state} does not have"))
-            }
-            kind if kind.workload() => (Remediation::RestoreTemplate, recorded(&object, state)),
-            _ => (Remediation::RestoreObject, recorded(&object, state)),
-        };
-        step(remediation, object, intent, difference.live.into(), difference.stable.into())
-    });
+fn put_back(state: &StateFacts, differences: &[Difference]) -> Vec<Step> {
+    let restored = differences.iter().map(|difference| restore(difference, &state.name));
     let handed_back = differences.iter().filter_map(|difference| hand_back(&object(difference), difference.owner));
     restored.chain(handed_back).collect()
+}
+
+/// The steps that put back every member of a state that a rollback writes and that differs now.
+#[must_use]
+pub fn restores(facts: &Facts, state: &StateFacts) -> Vec<Step> {
+    closure::restorable(facts, state).iter().map(|difference| restore(difference, &state.name)).collect()
+}
+
+/// The step that puts a member of a state back, from what is live now.
+#[must_use]
+pub fn restore(difference: &Difference, state: &str) -> Step {
+    let object = object(difference);
+    let (remediation, intent) = match difference.kind {
+        _ if difference.added() => {
+            (Remediation::RemoveObject, format!("delete {object}, which StableState {state} does not have"))
+        }
+        kind if kind.workload() => (Remediation::RestoreTemplate, recorded(&object, state)),
+        _ => (Remediation::RestoreObject, recorded(&object, state)),
+    };
+    step(remediation, object, intent, difference.live.into(), difference.stable.into())
+}
+
+fn object(difference: &Difference) -> ObjectRef {
+    let (kind, name, uid) = (difference.kind.name().into(), difference.name.into(), difference.uid.into());
+    ObjectRef { kind, name, uid }
 }
 
 /// A StatefulSet waits for a pod of a bad revision to get ready before it replaces it: such pods have to go.

@@ -4,10 +4,13 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::assess::{Assessment, Verdict};
 use super::closure;
 use super::facts::{Facts, RecoveryFacts, Workload};
-use super::states;
+use super::rehearsal::Probe;
+use super::{rehearsal, states};
 use crate::api::recovery::{Remediation, Remedy, StepState};
 
 /// What is still missing before `recovery` may be called recovered; empty when everything is back.
@@ -62,6 +65,17 @@ fn health(facts: &Facts, assessment: &Assessment, target: &Workload) -> Vec<Stri
         missing.push(format!("{others} pods of another revision are left"));
     }
     missing
+}
+
+/// What a rollback still owes when everything else is back, since `from`.
+#[must_use]
+pub(super) fn probe(facts: &Facts, recovery: &RecoveryFacts, from: Timestamp) -> Probe {
+    let journal = &recovery.journal;
+    let restored = facts.states.iter().find(|state| state.name == journal.stable_state);
+    match restored.filter(|_| journal.decision.remedy == Remedy::Rollback && journal.attempt > 0) {
+        Some(state) => rehearsal::probe(facts, state, from),
+        None => Probe::Passed,
+    }
 }
 
 fn content(facts: &Facts, recovery: &RecoveryFacts) -> Vec<String> {

@@ -7,6 +7,7 @@ mod closure;
 mod letting_go;
 mod mode;
 mod pods;
+mod rehearsal;
 mod restraint;
 mod sight;
 mod simulation;

@@ -25,6 +25,7 @@ fn one_bad_pod_of_five_is_isolated_and_deleted_after_its_inspection() {
 #[test]
 fn the_end_of_the_inspection_is_a_wake_up_time() {
     let mut world = World::stable(5);
+    world.facts.rehearsals.every = None;
     world.break_pod(2);
     world.run_until_closed(300);
     let due = world.facts.quarantined[0].inspect_until.unwrap();

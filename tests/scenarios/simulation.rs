@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use homeostat::api::policy::{Failback, GuardRailPolicy};
 use homeostat::api::recovery::ApprovalDecision;
-use homeostat::api::{Mode, Remediation};
+use homeostat::api::{Mode, Reason, Remediation};
+use homeostat::plan::facts::Feasibility;
 use homeostat::plan::member::MemberKind;
 
 use crate::world::{Behaviour, Crash, World};
@@ -45,7 +46,7 @@ fn fault(world: &mut World, chance: &mut Chance, constant: bool) {
     let behaviour = behaviours[chance.below(5) as usize];
     let version = format!("v{}", chance.below(6));
     let exists = world.facts.target.is_some();
-    match chance.below(24) {
+    match chance.below(26) {
         0..4 if constant => world.dependency_down = !world.dependency_down,
         0..3 if exists => world.release_bad(&version, behaviour),
         3 => world.configure_bad(&version, behaviour),
@@ -82,7 +83,17 @@ fn fault(world: &mut World, chance: &mut Chance, constant: bool) {
             Some(_) => world.facts.objects.clear(),
         },
         21 if exists && chance.one_in(4) => world.replace_target(&version),
+        24 if chance.one_in(2) => world.rehearsal_says(&version, answer(chance)),
+        25 => world.feasibilities.clear(),
         _ => {}
+    }
+}
+
+fn answer(chance: &mut Chance) -> Feasibility {
+    match chance.below(3) {
+        0 => Feasibility::Unknown { message: "no answer".into(), lasting: chance.one_in(2) },
+        1 => Feasibility::Infeasible { reason: Reason::PodRefused, message: "no account".into() },
+        _ => Feasibility::Infeasible { reason: Reason::RestoreRefused, message: "a policy".into() },
     }
 }
 
@@ -91,6 +102,7 @@ fn calm(world: &mut World) {
     world.blind(false);
     world.dependency_down = false;
     world.bad_pods.clear();
+    world.feasibilities.clear();
     // What is good and bad in turn gives no rest to anybody.
     for behaviour in world.behaviours.values_mut().filter(|found| matches!(found, Behaviour::CrashAfterReady(_))) {
         *behaviour = Behaviour::CrashLoop;

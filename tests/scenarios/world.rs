@@ -3,7 +3,7 @@
 //!
 //! Not modelled: stale caches and lost watch events (facts are always the truth, except while blind), nodes and
 //! scheduling, graceful termination (a pod goes at once), Secrets, other namespaces, field ownership (handing back
-//! always succeeds), admission, quotas, a rolling update's percentages (one pod more, one pod less), and pods that
+//! always succeeds), admission and quotas (a rehearsal answers what the scenario says), a rolling update's percentages (one pod more, one pod less), and pods that
 //! read a ConfigMap again without a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use homeostat::api::{Step, StepState};
 use homeostat::plan::facts::*;
 use homeostat::plan::member::MemberKind;
 use homeostat::plan::soak::Earned;
-use homeostat::plan::{self, Facts, Memory, Plan, Receipt, Record, Turn, closure, content, receipt};
+use homeostat::plan::{self, Facts, Memory, Plan, Receipt, Record, Rehearse, Turn, closure, content, receipt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -85,6 +85,10 @@ pub struct World {
     stalled_pods: BTreeSet<String>,
     /// Something outside that every pod of the target needs is gone.
     pub dependency_down: bool,
+    /// What a rehearsal of a state answers, by digest of its Deployment; else it is feasible.
+    pub feasibilities: BTreeMap<String, Feasibility>,
+    /// All answers that were given, in order, each with whether a decision waited for it.
+    pub rehearsed: Vec<(Rehearsal, bool)>,
     /// Remediations that the API server refuses for good.
     pub refused: BTreeSet<Remediation>,
     pub last: Option<Plan>,
@@ -171,6 +175,7 @@ fn facts(replicas: i32) -> Facts {
         standby_pods: vec![],
         states: vec![],
         recoveries: vec![],
+        rehearsals: Rehearsals { every: Some(Duration::minutes(5)), answers: vec![] },
     }
 }
 
@@ -190,6 +195,8 @@ impl World {
             unpulled_pods: BTreeSet::new(),
             stalled_pods: BTreeSet::new(),
             dependency_down: false,
+            feasibilities: BTreeMap::new(),
+            rehearsed: vec![],
             refused: BTreeSet::new(),
             last: None,
             seen: None,
@@ -373,12 +380,18 @@ impl World {
         self.progress = self.now;
     }
 
+    /// From now on a rehearsal of the states with this version answers so.
+    pub fn rehearsal_says(&mut self, version: &str, feasibility: Feasibility) {
+        self.feasibilities.insert(deployment(version), feasibility);
+    }
+
     pub fn blind(&mut self, blind: bool) {
         self.facts.sight.blind = if blind { vec!["Pod: no event for 90s".into()] } else { vec![] };
     }
 
     pub fn lose_memory(&mut self) {
         self.memory = Memory::default();
+        self.facts.rehearsals.answers.clear();
         self.seen = None;
     }
 
@@ -490,9 +503,9 @@ impl World {
             return;
         }
         for _ in 0..MOST_STEPS_AT_ONCE {
-            let before = (self.effects.len(), self.facts.recoveries.clone(), self.facts.states.len());
+            let before = self.progress_made();
             self.step();
-            if before == (self.effects.len(), self.facts.recoveries.clone(), self.facts.states.len()) {
+            if before == self.progress_made() {
                 let plan = self.plan();
                 assert!(plan.wake_at > self.now, "a busy loop: at rest, and to be woken at once: {plan:#?}");
                 self.seen = Some(self.facts.clone());
@@ -500,6 +513,10 @@ impl World {
             }
         }
         panic!("the operator does not come to rest: {:#?}", self.written.iter().rev().take(3).collect::<Vec<_>>());
+    }
+
+    fn progress_made(&self) -> (usize, usize, usize, Vec<RecoveryFacts>) {
+        (self.effects.len(), self.rehearsed.len(), self.facts.states.len(), self.facts.recoveries.clone())
     }
 
     // ---- the operator
@@ -521,6 +538,9 @@ impl World {
         self.check_plan(&plan);
         let crash = self.crash.take();
         self.memory = if crash.is_some() { Memory::default() } else { plan.memory.clone() };
+        if crash.is_some() {
+            self.facts.rehearsals.answers.clear();
+        }
         self.last = Some(plan.clone());
         if crash == Some(Crash::BeforeRecord) {
             return;
@@ -541,6 +561,21 @@ impl World {
         self.facts.states.retain(|state| !plan.expired.states.contains(&state.name));
         self.facts.recoveries.retain(|recovery| !plan.expired.recoveries.contains(&recovery.name));
         plan.earned.iter().for_each(|earned| self.keep(earned));
+        plan.rehearse.iter().for_each(|request| self.rehearse(request));
+    }
+
+    fn rehearse(&mut self, request: &Rehearse) {
+        let feasible = Feasibility::Feasible { unchecked: vec![] };
+        let answer = Rehearsal {
+            state: request.state.clone(),
+            inputs: request.inputs.clone(),
+            live: request.live.clone(),
+            at: self.now,
+            feasibility: self.feasibilities.get(&request.workload.to).cloned().unwrap_or(feasible),
+        };
+        self.rehearsed.push((answer.clone(), request.urgent));
+        self.facts.rehearsals.answers.retain(|known| known.state != answer.state);
+        self.facts.rehearsals.answers.push(answer);
     }
 
     fn record(&mut self, turn: &Turn) {
@@ -929,6 +964,7 @@ impl World {
             },
         };
         assert!(journal.steps.len() <= 64, "the API takes 64 steps: {journal:#?}");
+        self.check_rehearsed(turn, journal);
         let Some(policy) = &self.facts.policy else { return };
         let observes = policy.spec.mode.min(self.facts.ceiling.mode) == Mode::Observe;
         let idle = observes || policy.spec.suspend || self.facts.ceiling.suspended || !policy.rivals.is_empty();
@@ -936,6 +972,22 @@ impl World {
             let remediation = journal.steps[*index].remediation;
             assert!(releases(remediation), "only releasing is allowed now, not {remediation:?}: {journal:#?}");
         }
+    }
+
+    /// A rollback that is decided now was rehearsed, not too long ago, and was not refused.
+    fn check_rehearsed(&self, turn: &Turn, journal: &Journal) {
+        let decided_now = journal.timeline.decided.as_ref().is_some_and(|at| at.0 == self.now);
+        let begins = turn.record.is_some() && journal.phase == Phase::Acting && decided_now;
+        if !begins || journal.decision.remedy != Remedy::Rollback || self.facts.rehearsals.every.is_none() {
+            return;
+        }
+        let answer = self.answer_about(&journal.stable_state).expect("a rollback to a state that was rehearsed");
+        assert!(self.now < answer.at + seconds(600), "an old answer: {answer:#?}");
+        assert!(!matches!(answer.feasibility, Feasibility::Infeasible { .. }), "a refused rollback: {answer:#?}");
+    }
+
+    fn answer_about(&self, state: &str) -> Option<&Rehearsal> {
+        self.rehearsed.iter().rev().map(|(answer, _)| answer).find(|answer| answer.state == state)
     }
 
     fn check_world(&self) {
@@ -989,6 +1041,13 @@ impl World {
         let wanted = usize::try_from(self.target().replicas).unwrap();
         let ready = self.facts.live_pods().filter(|pod| pod.ready).count();
         assert!(ready >= wanted, "Recovered with {ready} of {wanted} pods ready: {recovery:#?}");
+        if recovery.journal.decision.remedy == Remedy::Rollback && self.facts.rehearsals.every.is_some() {
+            let answer = self.answer_about(&recovery.journal.stable_state).expect("a rehearsal of what was restored");
+            let converged = recovery.journal.timeline.converged.as_ref().expect("converged").0;
+            let again =
+                matches!(answer.feasibility, Feasibility::Feasible { .. } | Feasibility::Unknown { lasting: true, .. });
+            assert!(answer.at >= converged && again, "Recovered, and cannot be created again: {answer:#?}");
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! The past must still be possible: a state that can be used, not too old, and restorable by what the policy allows.
+//! The past must still be possible: a state that can be used, not too old, restorable by what the policy allows, and
+//! not refused by a rehearsal.
 
 use super::{Case, Refusal};
 use crate::api::Reason;
 use crate::api::policy::MemberPolicy;
 use crate::api::recovery::Remedy;
-use crate::plan::{closure, states};
+use crate::plan::{closure, rehearsal, states};
 
 pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
     let rollback = case.policy.spec.actions.rollback.as_ref().filter(|_| remedy.restores());
@@ -26,6 +27,6 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
             Reason::NotAllowed,
             format!("{} {} differs, and may not be written (spec.closure)", difference.kind, difference.name),
         )),
-        None => Ok(()),
+        None => rehearsal::allows(case.facts, state, case.now),
     }
 }
