@@ -6,6 +6,7 @@
 mod announce;
 mod dispatch;
 mod operator;
+mod rehearsing;
 mod schedule;
 
 use std::future::Future;
@@ -63,6 +64,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         announcer: Announcer::new(client.clone(), &settings.identity, Arc::clone(&metrics)),
         observer: observer.clone(),
         metrics,
+        rehearsal_interval: settings.rehearsals(),
     };
     let mut election = Beside::start(|over| async move {
         leader::run(client, election, grant, over).await;

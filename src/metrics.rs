@@ -15,7 +15,7 @@ use crate::api::recovery::Timeline;
 /// A closed set of words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Verdict {
-    /// `ok`, or a category of error.
+    /// `ok` or a category of error; of a rehearsal, its answer.
     pub result: &'static str,
 }
 
@@ -66,6 +66,10 @@ pub struct Metrics {
     pub writes: Family<Written, Counter>,
     /// Seconds from detection to each phase of a verified recovery.
     pub phase_seconds: Family<PhaseOf, Histogram>,
+    /// States that were rehearsed, by answer.
+    rehearsals: Family<Verdict, Counter>,
+    /// Seconds for a rehearsal.
+    rehearsal_seconds: Histogram,
     /// 1 while we lead.
     pub leading: Gauge,
     /// Policies that are watched.
@@ -90,6 +94,10 @@ impl Default for Metrics {
         let phase_seconds =
             Family::new_with_constructor((|| Histogram::new(exponential_buckets(0.005, 2.0, 18))) as fn() -> Histogram);
         registry.register("phase_seconds", "Time from detection to each phase of a recovery", phase_seconds.clone());
+        let rehearsals = Family::default();
+        registry.register("rehearsals", "Rehearsals of stable states, by answer", rehearsals.clone());
+        let rehearsal_seconds = Histogram::new(exponential_buckets(0.002, 2.0, 13));
+        registry.register("rehearsal_seconds", "Time for a rehearsal of a stable state", rehearsal_seconds.clone());
         let leading = Gauge::default();
         registry.register("leading", "1 while this replica leads", leading.clone());
         let policies = Gauge::default();
@@ -105,6 +113,8 @@ impl Default for Metrics {
             refusals,
             writes,
             phase_seconds,
+            rehearsals,
+            rehearsal_seconds,
             leading,
             policies,
             blind_kinds,
@@ -122,6 +132,12 @@ impl Metrics {
             Ok(()) => text,
             Err(_) => String::new(),
         }
+    }
+
+    /// Enters a rehearsal.
+    pub fn rehearsed(&self, result: &'static str, seconds: f64) {
+        self.rehearsals.get_or_create(&Verdict { result }).inc();
+        self.rehearsal_seconds.observe(seconds);
     }
 
     /// Enters the phases of a recovery that was verified.

@@ -34,6 +34,9 @@ pub struct Settings {
     /// Begin nothing new anywhere, and release what is held.
     #[arg(long)]
     pub suspend: bool,
+    /// How often it is asked whether each policy's stable state could still be restored, while nothing changes.
+    #[arg(long, default_value = "5m", value_parser = rehearsal_interval)]
+    pub rehearsal_interval: Duration,
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub admin_address: SocketAddr,
@@ -56,6 +59,12 @@ impl Settings {
             duration: self.lease_duration.get(),
         }
     }
+
+    /// How often states are rehearsed; never where the ceiling allows no restore.
+    #[must_use]
+    pub fn rehearsals(&self) -> Option<Duration> {
+        (self.mode_ceiling > Mode::Observe).then_some(self.rehearsal_interval)
+    }
 }
 
 /// Form of the log lines.
@@ -73,9 +82,18 @@ fn mode(text: &str) -> Result<Mode, String> {
 
 /// Much shorter, and a slow answer of the API server would cost the lead; much longer, and a crash would.
 fn lease_duration(text: &str) -> Result<Duration, String> {
+    between(text, Duration::seconds(3), Duration::minutes(5))
+}
+
+/// Much shorter, and it would only be load; much longer, and it would be told too late.
+fn rehearsal_interval(text: &str) -> Result<Duration, String> {
+    between(text, Duration::seconds(1), Duration::minutes(24 * 60))
+}
+
+fn between(text: &str, shortest: Duration, longest: Duration) -> Result<Duration, String> {
     let duration: Duration = serde_json::from_value(text.into()).map_err(|error| error.to_string())?;
-    match (Duration::seconds(3)..=Duration::minutes(5)).contains(&duration) {
+    match (shortest..=longest).contains(&duration) {
         true => Ok(duration),
-        false => Err("write a duration from 3s to 5m".into()),
+        false => Err(format!("write a duration from {shortest} to {longest}")),
     }
 }

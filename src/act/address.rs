@@ -13,6 +13,7 @@ pub(super) enum Kind {
     Member(MemberKind),
     Pod,
     Secret,
+    PersistentVolumeClaim,
     RecoveryPolicy,
     Recovery,
     StableState,
@@ -39,17 +40,19 @@ impl Kind {
             Self::Member(member) => member.name(),
             Self::Pod => "Pod",
             Self::Secret => "Secret",
+            Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::RecoveryPolicy => "RecoveryPolicy",
             Self::Recovery => "Recovery",
             Self::StableState => "StableState",
         }
     }
 
-    const fn plural(self) -> &'static str {
+    pub(super) const fn plural(self) -> &'static str {
         match self {
             Self::Member(member) => member.plural(),
             Self::Pod => "pods",
             Self::Secret => "secrets",
+            Self::PersistentVolumeClaim => "persistentvolumeclaims",
             Self::RecoveryPolicy => "recoverypolicies",
             Self::Recovery => "recoveries",
             Self::StableState => "stablestates",
@@ -61,7 +64,7 @@ impl Kind {
         let (namespace, plural) = (segment(namespace)?, self.plural());
         let version = match self {
             Self::Member(member) => member.api_version(),
-            Self::Pod | Self::Secret => "v1",
+            Self::Pod | Self::Secret | Self::PersistentVolumeClaim => "v1",
             Self::RecoveryPolicy | Self::Recovery | Self::StableState => {
                 return Ok(format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}"));
             }

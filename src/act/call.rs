@@ -14,6 +14,7 @@ use crate::api::FIELD_MANAGER;
 use crate::clock;
 
 const JSON: &str = "application/json";
+const DRY_RUN: &str = "dryRun=All";
 const JSON_PATCH: &str = "application/json-patch+json";
 
 impl Hands {
@@ -33,7 +34,7 @@ impl Hands {
 
     /// Creates the object at `address`; its name is that in `object`.
     pub(super) async fn create(&self, address: Address<'_>, object: &Value) -> Result<Value, Error> {
-        let path = managed(&address.kind.collection(address.namespace)?);
+        let path = self.written(&address.kind.collection(address.namespace)?);
         self.call(in_name_of(address, request(Method::POST, &path, JSON, Some(object))?)?).await
     }
 
@@ -46,7 +47,7 @@ impl Hands {
         before: &Version<'_>,
         operations: &[PatchOperation],
     ) -> Result<Value, Error> {
-        let path = managed(&format!("{}{subresource}", address.path()?));
+        let path = self.written(&format!("{}{subresource}", address.path()?));
         let request = request(Method::PATCH, &path, JSON_PATCH, Some(&json!(operations)))?;
         let message = match self.call(in_name_of(address, request)?).await {
             Err(Error::Moved(message)) => message,
@@ -72,7 +73,9 @@ impl Hands {
             "kind": "DeleteOptions",
             "preconditions": {"uid": live.uid(), "resourceVersion": live.resource_version()},
         });
-        let request = request(Method::DELETE, &address.path()?, JSON, Some(&options))?;
+        let path = address.path()?;
+        let path = if self.dry_run { format!("{path}?{DRY_RUN}") } else { path };
+        let request = request(Method::DELETE, &path, JSON, Some(&options))?;
         self.call(in_name_of(address, request)?).await.map(|_| ())
     }
 
@@ -86,7 +89,13 @@ impl Hands {
         }
     }
 
-    async fn call(&self, request: Request<Vec<u8>>) -> Result<Value, Error> {
+    /// The path of a write; of one that stores nothing, if that is what these hands are for.
+    fn written(&self, path: &str) -> String {
+        let path = managed(path);
+        if self.dry_run { format!("{path}&{DRY_RUN}") } else { path }
+    }
+
+    pub(super) async fn call(&self, request: Request<Vec<u8>>) -> Result<Value, Error> {
         if !self.permit.borrow().covers(clock::monotonic(), self.deadline) {
             return Err(Error::NoPermit);
         }

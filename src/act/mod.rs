@@ -17,7 +17,9 @@ mod freeze_rollout;
 mod hand_back_fields;
 mod live;
 mod quarantine_pod;
+mod quota;
 mod record;
+mod rehearse;
 mod release_freeze;
 mod remove_object;
 mod restore_object;
@@ -63,6 +65,8 @@ pub struct Hands {
     /// Held shared while a state is recorded and alone while a copy is deleted, so that no copy goes while a new
     /// state begins to rely on it.
     copies: RwLock<()>,
+    /// Whether every write says that nothing is to be stored.
+    dry_run: bool,
 }
 
 /// What a step came to.
@@ -135,7 +139,7 @@ impl Hands {
     /// [`crate::leader::Settings::effect_deadline`]).
     #[must_use]
     pub fn new(client: Client, permit: watch::Receiver<Permit>, sealer: Arc<Sealer>, deadline: Duration) -> Self {
-        Self { client, permit, sealer, deadline, copies: RwLock::new(()) }
+        Self { client, permit, sealer, deadline, copies: RwLock::new(()), dry_run: false }
     }
 
     /// Carries out one step of a Recovery: at most one write to the step's object, or two where an immutable one is

@@ -13,16 +13,20 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::operator::{Operator, Stepped};
+use super::rehearsing::Rehearsals;
 use super::schedule::Schedule;
 use crate::clock;
 use crate::leader::Permit;
 use crate::observe::{Kind, PolicyKey};
 use crate::plan::Memory;
+use crate::plan::facts::Rehearsal;
 
 /// Steps that may be under way at once. Each waits for the API server most of its time.
 const MOST_AT_ONCE: usize = 64;
 /// How often we ask ourselves whether we still see and lead.
 const SELF_CHECK: Duration = Duration::from_secs(1);
+/// Answers about states that are kept for a policy; the oldest go first.
+const MOST_ANSWERS: usize = 16;
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(20);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
 
@@ -34,6 +38,8 @@ struct Subject {
     failures: u32,
     /// Woken while a step was under way.
     again: bool,
+    /// What was answered about its states.
+    answers: Vec<Rehearsal>,
 }
 
 /// Hands out steps.
@@ -43,6 +49,7 @@ pub(super) struct Dispatcher {
     schedule: Schedule,
     subjects: BTreeMap<PolicyKey, Subject>,
     running: JoinSet<(PolicyKey, Stepped)>,
+    rehearsals: Rehearsals,
     leading: bool,
     blind: Vec<String>,
 }
@@ -55,6 +62,7 @@ impl Dispatcher {
             schedule: Schedule::default(),
             subjects: BTreeMap::new(),
             running: JoinSet::new(),
+            rehearsals: Rehearsals::default(),
             leading: false,
             blind: vec![],
         }
@@ -68,8 +76,10 @@ impl Dispatcher {
         tokio::pin!(stop);
         loop {
             self.begin_due();
+            self.rehearsals.begin_due(&self.operator);
             let full = self.running.len() >= MOST_AT_ONCE;
             let next = self.schedule.next().filter(|_| !full);
+            let rehearsal = self.rehearsals.next();
             tokio::select! {
                 () = &mut stop => break,
                 touched = operator.observer.stores().touched() => self.wake(touched),
@@ -77,7 +87,12 @@ impl Dispatcher {
                     let (key, stepped) = stepped.context("a step panicked")?;
                     self.settle(key, stepped);
                 }
+                Some(answered) = self.rehearsals.join_next() => {
+                    let (key, answer) = answered.context("a rehearsal panicked")?;
+                    self.learn(key, answer);
+                }
                 () = sleep_until(next.unwrap_or_else(clock::monotonic)), if next.is_some() => {}
+                () = sleep_until(rehearsal.unwrap_or_else(clock::monotonic)), if rehearsal.is_some() => {}
                 changed = self.permit.changed() => {
                     changed.context("the election has ended")?;
                     self.check_ourselves();
@@ -114,9 +129,9 @@ impl Dispatcher {
                 subject.again = true;
                 continue;
             };
-            let operator = Arc::clone(&self.operator);
+            let (operator, answers) = (Arc::clone(&self.operator), subject.answers.clone());
             self.running.spawn(async move {
-                let stepped = operator.step(&key, memory).await;
+                let stepped = operator.step(&key, memory, answers).await;
                 (key, stepped)
             });
         }
@@ -126,7 +141,7 @@ impl Dispatcher {
         let now = clock::monotonic();
         let Some(subject) = self.subjects.get_mut(&key) else { return };
         let again = std::mem::take(&mut subject.again);
-        let Stepped { memory, wake_in, failed } = stepped;
+        let Stepped { memory, wake_in, failed, rehearse } = stepped;
         subject.failures = if failed { subject.failures.saturating_add(1) } else { 0 };
         let Some(memory) = memory else {
             self.subjects.remove(&key);
@@ -136,6 +151,9 @@ impl Dispatcher {
             return;
         };
         subject.memory = Some(memory);
+        if let Some(request) = rehearse {
+            self.rehearsals.ask(key.clone(), request);
+        }
         let at = match (failed, again) {
             // What woke it meanwhile may be the cure, but a failing step must not spin.
             (true, _) => now + backoff(subject.failures),
@@ -143,6 +161,16 @@ impl Dispatcher {
             (false, false) => now + wake_in,
         };
         self.schedule.ask(key, at);
+    }
+
+    /// An answer is a fact: the policy looks again.
+    fn learn(&mut self, key: PolicyKey, answer: Rehearsal) {
+        let Some(subject) = self.subjects.get_mut(&key) else { return };
+        subject.answers.retain(|known| known.state != answer.state);
+        subject.answers.push(answer);
+        let surplus = subject.answers.len().saturating_sub(MOST_ANSWERS);
+        subject.answers.drain(..surplus);
+        self.wake([key]);
     }
 
     /// Everybody looks again when we begin to lead, and when what we can see changes.

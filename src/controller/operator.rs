@@ -17,10 +17,10 @@ use crate::clock;
 use crate::leader::Permit;
 use crate::metrics::{Metrics, Verdict};
 use crate::observe::{Kind, Observer, PolicyKey};
-use crate::plan::facts::{Ceiling, Facts};
+use crate::plan::facts::{Ceiling, Facts, Feasibility, Rehearsal, Rehearsals};
 use crate::plan::journal::{Record, Turn};
 use crate::plan::soak::Earned;
-use crate::plan::{self, Memory, Plan, closure, notice, receipt};
+use crate::plan::{self, Memory, Plan, Rehearse, closure, notice, receipt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 /// The shortest pause before a step that the plan asked for: the two clocks may differ by their rounding.
@@ -34,6 +34,8 @@ pub(super) struct Operator {
     pub ceiling: Ceiling,
     pub announcer: Announcer,
     pub metrics: std::sync::Arc<Metrics>,
+    /// How often states are rehearsed, if they are.
+    pub rehearsal_interval: Option<crate::api::Duration>,
 }
 
 /// What a step leaves behind.
@@ -44,6 +46,8 @@ pub(super) struct Stepped {
     pub wake_in: Duration,
     /// Something could not be written: look again soon, with a growing pause.
     pub failed: bool,
+    /// A state to be rehearsed.
+    pub rehearse: Option<Rehearse>,
 }
 
 /// A Recovery as it stands in the API server.
@@ -57,19 +61,21 @@ struct Recorded {
 
 impl Operator {
     /// One step. Errors are told here, once; the next step begins with a fresh look.
-    pub(super) async fn step(&self, key: &PolicyKey, memory: Memory) -> Stepped {
+    pub(super) async fn step(&self, key: &PolicyKey, memory: Memory, answers: Vec<Rehearsal>) -> Stepped {
         let (begun, now) = (clock::monotonic(), clock::now());
-        let Some(facts) = self.observer.facts(key, self.ceiling, begun) else {
-            return Stepped { memory: None, wake_in: Duration::ZERO, failed: false };
+        let Some(mut facts) = self.observer.facts(key, self.ceiling, begun) else {
+            return Stepped { memory: None, wake_in: Duration::ZERO, failed: false, rehearse: None };
         };
+        facts.rehearsals = Rehearsals { every: self.rehearsal_interval, answers };
         let mut plan = plan::step(&facts, memory, now);
         let memory = Some(std::mem::take(&mut plan.memory));
         let wake_in = Duration::try_from(plan.wake_at.duration_since(now)).unwrap_or_default().max(SHORTEST_PAUSE);
         // A replica that does not lead looks on, so that it knows since when things are so when it takes over.
         let leading = self.permit.borrow().valid(begun);
         if !leading {
-            return Stepped { memory, wake_in, failed: false };
+            return Stepped { memory, wake_in, failed: false, rehearse: None };
         }
+        let rehearse = plan.rehearse.take();
         let outcome = self.carry_out(key, &facts, &plan).await;
         let seconds = clock::monotonic().saturating_duration_since(begun).as_secs_f64();
         self.metrics.reconcile_seconds.observe(seconds);
@@ -78,7 +84,18 @@ impl Operator {
         if let Err(error) = &outcome {
             tell(key, error);
         }
-        Stepped { memory, wake_in, failed: outcome.is_err() }
+        Stepped { memory, wake_in, failed: outcome.is_err(), rehearse }
+    }
+
+    /// Asks whether a state could be restored. It is as old as its beginning.
+    pub(super) async fn rehearse(&self, key: &PolicyKey, request: Rehearse) -> Rehearsal {
+        let (begun, at) = (clock::monotonic(), clock::now());
+        let feasibility = self.hands.rehearse(&key.namespace, &request).await;
+        let seconds = clock::monotonic().saturating_duration_since(begun).as_secs_f64();
+        self.metrics.rehearsed(verdict(&feasibility), seconds);
+        tracing::debug!(policy = %key, state = request.state, seconds, ?feasibility, "rehearsed");
+        let Rehearse { state, inputs, live, .. } = request;
+        Rehearsal { state, inputs, live, at, feasibility }
     }
 
     /// Record, act, announce. What a workload waits for goes first.
@@ -225,6 +242,15 @@ impl Operator {
         let objects = answer?;
         objects.iter().for_each(|object| drop(self.observer.stores().absorb_answer(object)));
         Ok(objects)
+    }
+}
+
+/// In one word, for a metric label.
+const fn verdict(feasibility: &Feasibility) -> &'static str {
+    match feasibility {
+        Feasibility::Feasible { .. } => "Feasible",
+        Feasibility::Infeasible { .. } => "Infeasible",
+        Feasibility::Unknown { .. } => "Unknown",
     }
 }
 

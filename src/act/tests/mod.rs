@@ -7,6 +7,7 @@ mod deployment;
 mod fields;
 mod pod;
 mod record;
+mod rehearse;
 mod seal;
 pub(crate) mod server;
 mod service;

@@ -3,7 +3,7 @@
 //! It shows what we send and what we make of an answer. It proves nothing about the real API server: how that one
 //! treats a patch, a precondition or managed fields is tested against a real control plane in `tests/`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -40,7 +40,10 @@ pub(crate) enum Answer {
 struct State {
     objects: Objects,
     calls: Vec<Call>,
-    script: VecDeque<(Method, Answer)>,
+    /// By method, and by a part of the path.
+    script: VecDeque<(Method, &'static str, Answer)>,
+    /// Rights that the caller does not have, as in `create pods`.
+    denied: BTreeSet<String>,
     versions: u64,
 }
 
@@ -80,7 +83,17 @@ impl Server {
 
     /// The next request with this method is answered so.
     pub(crate) fn next(&self, method: Method, answer: Answer) {
-        self.state().script.push_back((method, answer));
+        self.next_to(method, "", answer);
+    }
+
+    /// The next request with this method, and with this in its path, is answered so.
+    pub(crate) fn next_to(&self, method: Method, path: &'static str, answer: Answer) {
+        self.state().script.push_back((method, path, answer));
+    }
+
+    /// From now on the caller does not have this right, as in `create pods`.
+    pub(crate) fn deny(&self, right: &str) {
+        self.state().denied.insert(right.to_owned());
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
@@ -115,10 +128,11 @@ impl Server {
         let scripted = {
             let mut state = self.state();
             state.calls.push(call.clone());
-            let found = state.script.iter().position(|(method, _)| *method == parts.method);
+            let found =
+                state.script.iter().position(|(method, path, _)| *method == parts.method && call.path.contains(path));
             found.and_then(|index| state.script.remove(index))
         };
-        let (code, object) = match scripted.map(|(_, answer)| answer) {
+        let (code, object) = match scripted.map(|(.., answer)| answer) {
             Some(Answer::Refuse(code, message)) => (code, status(code, message)),
             Some(Answer::Silence) => std::future::pending().await,
             Some(Answer::Lose) => {
@@ -146,18 +160,21 @@ impl State {
                 None if path.ends_with("/stablestates") => (200, json!({"items": self.below(path)})),
                 None => (404, status(404, "not found")),
             },
+            "POST" if path.ends_with("/selfsubjectaccessreviews") => (201, self.review(&call.body)),
             "POST" => {
-                let key = format!("{path}/{}", call.body["metadata"]["name"].as_str().unwrap());
+                let metadata = &call.body["metadata"];
+                let name = metadata["name"].as_str().or(metadata["generateName"].as_str()).unwrap();
+                let key = format!("{path}/{name}");
                 if self.objects.contains_key(&key) {
                     return (409, status(409, "already exists"));
                 }
                 let mut object = call.body.clone();
                 object["metadata"]["uid"] = json!("made-here");
-                (201, self.store(&key, object))
+                (201, self.store(call, &key, object))
             }
             "PUT" => match self.objects.get(path) {
                 Some(old) if old["metadata"]["resourceVersion"] == call.body["metadata"]["resourceVersion"] => {
-                    (200, self.store(path, call.body.clone()))
+                    (200, self.store(call, path, call.body.clone()))
                 }
                 Some(_) => (409, status(409, "the object has been modified")),
                 None => (404, status(404, "not found")),
@@ -166,7 +183,7 @@ impl State {
                 let Some(mut object) = self.objects.get(path).cloned() else { return (404, status(404, "not found")) };
                 let patch: json_patch::Patch = serde_json::from_value(call.body.clone()).unwrap();
                 match json_patch::patch(&mut object, &patch) {
-                    Ok(()) => (200, self.store(path, object)),
+                    Ok(()) => (200, self.store(call, path, object)),
                     Err(_) => (422, status(422, "the server rejected our request due to an error in our request")),
                 }
             }
@@ -183,7 +200,16 @@ impl State {
         }
     }
 
-    fn store(&mut self, path: &str, mut object: Value) -> Value {
+    fn review(&self, body: &Value) -> Value {
+        let asked = &body["spec"]["resourceAttributes"];
+        let right = format!("{} {}", asked["verb"].as_str().unwrap(), asked["resource"].as_str().unwrap());
+        json!({"status": {"allowed": !self.denied.contains(&right)}})
+    }
+
+    fn store(&mut self, call: &Call, path: &str, mut object: Value) -> Value {
+        if call.path.contains("dryRun=All") {
+            return object;
+        }
         self.versions += 1;
         object["metadata"]["resourceVersion"] = json!((1000 + self.versions).to_string());
         self.objects.insert(path.to_owned(), object.clone());
