@@ -9,7 +9,7 @@ use super::guard::{Case, Refusal};
 use super::journal::View;
 use super::{rehearsal, states, triage};
 use crate::api::Reason;
-use crate::api::recovery::{Remedy, Suspect};
+use crate::api::recovery::Suspect;
 
 /// A decision, and what it was made with.
 pub(super) struct Chosen {
@@ -46,12 +46,11 @@ pub(super) fn choose(view: &View, question: &Question) -> Result<Chosen, Unrehea
     let mut until: Option<Timestamp> = None;
     for state in candidates {
         let chosen = with(view, question, target, state);
-        let refusal = refusal_of_rollback(&chosen);
-        if refusal == Some(Reason::NotRehearsed) {
+        if refused(&chosen, |reason| reason == Reason::NotRehearsed) {
             return Err(Unrehearsed(state.name.clone()));
         }
         let possible = chosen.choice.decision.remedy.restores();
-        if possible || (first.is_none() && !refusal.is_some_and(rehearsal::refuses)) {
+        if possible || (first.is_none() && !refused(&chosen, rehearsal::refuses)) {
             return Ok(chosen);
         }
         until = [until, chosen.choice.until].into_iter().flatten().min();
@@ -76,7 +75,8 @@ fn with(view: &View, question: &Question, target: &Workload, reference: &StateFa
     Chosen { choice, suspect: triage.suspect, state: if restored { reference.name.clone() } else { String::new() } }
 }
 
-fn refusal_of_rollback(chosen: &Chosen) -> Option<Reason> {
+/// Whether a way back was refused for such a reason.
+fn refused(chosen: &Chosen, reason: impl Fn(Reason) -> bool) -> bool {
     let alternatives = &chosen.choice.decision.alternatives;
-    alternatives.iter().find(|alternative| alternative.remedy == Remedy::Rollback).map(|refused| refused.reason)
+    alternatives.iter().any(|alternative| alternative.remedy.restores() && reason(alternative.reason))
 }

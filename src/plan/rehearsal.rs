@@ -14,7 +14,7 @@ use super::guard::Refusal;
 use super::member::MemberKind;
 use super::{states, steps};
 use crate::api::policy::MemberPolicy;
-use crate::api::recovery::{Remediation, Step};
+use crate::api::recovery::{Remediation, Remedy, Step};
 use crate::api::{Duration, Reason};
 
 /// A refusal is asked about again this soon: people mend quotas and accounts in minutes, and wait for it.
@@ -99,15 +99,19 @@ pub(super) fn good_until(answer: &Rehearsal, every: SignedDuration) -> Timestamp
 ///
 /// # Errors
 /// [`Reason::NotRehearsed`] if it has to be asked first; else what the answer says.
-pub(super) fn allows(facts: &Facts, state: &StateFacts, now: Timestamp) -> Result<(), Refusal> {
+pub(super) fn allows(facts: &Facts, state: &StateFacts, remedy: Remedy, now: Timestamp) -> Result<(), Refusal> {
     let Some(every) = interval(facts) else { return Ok(()) };
     let Some(answer) = known(facts, state).filter(|answer| now < good_until(answer, every)) else {
         let message = format!("whether StableState {} could be restored is being asked", state.name);
         return Err(Refusal::new(Reason::NotRehearsed, message));
     };
     match &answer.feasibility {
-        // What keeps its pods from being created is what the rollback puts back first.
-        Feasibility::Infeasible { reason: Reason::PodRefused, .. } if creates_account(facts, state) => Ok(()),
+        // What keeps its pods from being created may be what is put back first; the proof comes afterwards.
+        Feasibility::Infeasible { reason: Reason::PodRefused, .. }
+            if remedy == Remedy::RestoreGuardRails || creates_account(facts, state) =>
+        {
+            Ok(())
+        }
         Feasibility::Infeasible { reason, message } => Err(Refusal {
             until: Some(good_until(answer, every)),
             ..Refusal::new(*reason, format!("StableState {} cannot be gone back to: {message}", state.name))

@@ -3,11 +3,12 @@ The operator's rights. One template per capability, each rule list written once;
 or as one Role per watched namespace. No wildcards: `make chart-test` refuses them.
 */}}
 
-{{/* The capabilities in use, as a list. A ceiling of Observe leaves out all that change a workload. */}}
+{{/* The capabilities in use, as a list. A ceiling of Observe leaves out all that change a workload, and
+rehearsals of such changes. */}}
 {{- define "homeostat.capabilities" -}}
 {{- $names := list "observe" "record" -}}
 {{- if ne .Values.modeCeiling "Observe" -}}
-{{- range $name := list "isolate" "rollback" "failover" "guardRails" -}}
+{{- range $name := list "isolate" "rollback" "failover" "guardRails" "rehearse" -}}
 {{- if index $.Values.capabilities $name -}}
 {{- $names = append $names $name -}}
 {{- end -}}
@@ -117,6 +118,19 @@ added since is deleted. Guard rails are not here. */}}
 - apiGroups: [""]
   resources: [services]
   verbs: [patch]
+{{- end -}}
+
+{{/*
+Ask whether a state's pods could be created, and whether their claims exist. The right to create pods is never granted
+without the fence of rehearsal.yaml, which lets only dry runs through.
+*/}}
+{{- define "homeostat.rules.rehearse" -}}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get]
 {{- end -}}
 
 {{/* Hold the lease and the seal: always a Role in the release namespace. A create cannot be limited by name. */}}

@@ -8,6 +8,7 @@ mod faults;
 mod hostile;
 mod isolation;
 mod people;
+mod recoverable;
 mod restraint;
 mod rollback;
 mod workloads;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<Tale> {
         rollback::a_slow_healthy_release_is_left_alone,
         failover::the_target_is_down_and_the_standby_serves_over_and_back,
         isolation::one_bad_pod_of_five_is_taken_out_and_replaced,
+        recoverable::what_could_not_be_created_again_is_not_called_recovered,
         rollback::a_bad_image_is_rolled_back,
         rollback::a_crash_after_ready_is_rolled_back,
         rollback::an_image_that_cannot_be_pulled_is_rolled_back,
@@ -49,6 +51,15 @@ pub fn all() -> Vec<Tale> {
         people::a_policy_deleted_in_the_middle_releases_what_we_hold,
         people::a_workload_that_was_made_anew_is_not_touched,
         people::abort_releases_what_we_hold,
+        recoverable::a_deleted_service_account_is_told_before_it_matters,
+        recoverable::policies_that_refuse_the_past_are_told,
+        recoverable::a_full_quota_is_no_obstacle_and_a_lowered_one_is,
+        recoverable::a_claim_that_goes_is_told_and_a_secret_is_left_alone,
+        recoverable::a_missing_right_is_named,
+        recoverable::without_the_right_to_ask_it_is_said_and_nothing_is_blocked,
+        recoverable::an_account_that_is_gone_is_put_back_with_the_rest,
+        recoverable::an_older_state_is_used_where_the_newest_is_not_possible,
+        recoverable::the_operator_cannot_create_a_real_pod,
         restraint::observe_writes_nothing,
         restraint::recommend_waits_for_the_approval_of_its_plan,
         restraint::only_as_many_recoveries_are_kept_as_the_policy_says,

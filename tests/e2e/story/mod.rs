@@ -16,9 +16,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use cluster::{Cluster, Namespace, Proxy, eventually};
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{GroupVersionKind, NamespaceResourceScope};
 use kube::discovery::ApiResource;
-use kube::{Client, Resource};
+use kube::{Client, Config, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -146,6 +147,13 @@ impl Story {
     /// A client with all rights.
     pub fn client(&self) -> Client {
         self.cluster.client()
+    }
+
+    /// A client with the operator's own credentials, and with no more rights than it.
+    pub async fn operator_client(&self) -> Result<Client> {
+        let read = Kubeconfig::read_from(&self.kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
+        Ok(Client::try_from(config)?)
     }
 
     /// Objects of a kind in the namespace of the story.

@@ -36,12 +36,13 @@ pub async fn render(cluster: &Cluster, namespace: &str, watched: &[&str]) -> Res
 
 async fn render_with(cluster: &Cluster, namespace: &str, watched: &[&str], values: &[&str]) -> Result<String> {
     let watched = format!("watchNamespaces={{{}}}", watched.join(","));
+    let templates = ["rbac", "rehearsal", "serviceaccount", "secret"].map(|name| format!("templates/{name}.yaml"));
     let mut arguments = vec!["template", "homeostat", CHART, "--namespace", namespace, "--set", "crds.enabled=false"];
     if watched != "watchNamespaces={}" {
         arguments.extend(["--set", &watched]);
     }
     arguments.extend(values.iter().flat_map(|value| ["--set", value]));
-    for template in ["templates/rbac.yaml", "templates/serviceaccount.yaml", "templates/secret.yaml"] {
+    for template in &templates {
         arguments.extend(["--show-only", template]);
     }
     cluster.helm(&arguments).await
