@@ -5,6 +5,8 @@
 
 mod announce;
 mod dispatch;
+mod keeper;
+mod ledger;
 mod operator;
 mod rehearsing;
 mod schedule;
@@ -30,6 +32,7 @@ use crate::settings::Settings;
 use crate::{client, clock};
 use announce::Announcer;
 use dispatch::Dispatcher;
+use ledger::Ledger;
 use operator::Operator;
 
 /// How long the lease may take to be given up at the end.
@@ -57,7 +60,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let election = settings.election();
     let (grant, permit) = watch::channel(Permit::none(clock::monotonic()));
     let hands = Hands::new(client.clone(), permit.clone(), sealer, election.effect_deadline());
-    let operator = Operator {
+    let operator = Arc::new(Operator {
         hands,
         permit: permit.clone(),
         ceiling: Ceiling { mode: settings.mode_ceiling, suspended: settings.suspend },
@@ -65,7 +68,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         observer: observer.clone(),
         metrics,
         rehearsal_interval: settings.rehearsals(),
-    };
+        namespaces: settings.watch_namespaces,
+        ledger: Ledger::default(),
+        taking_over: tokio::sync::Mutex::default(),
+    });
     let mut election = Beside::start(|over| async move {
         leader::run(client, election, grant, over).await;
         Ok(())
@@ -75,7 +81,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         observer.ready().await;
         ready.store(true, Ordering::Release);
         tracing::info!("every kind was listed");
-        Dispatcher::new(operator, permit).run(stop).await
+        operator.ledger.begin(observer.stores().policies(), &observer.stores().budgets());
+        tokio::select! {
+            outcome = Dispatcher::new(Arc::clone(&operator), permit).run(stop) => outcome,
+            ended = keeper::keep(&operator) => ended,
+        }
     };
     let outcome = tokio::select! {
         outcome = work => outcome,

@@ -76,6 +76,18 @@ pub struct Metrics {
     pub policies: Gauge,
     /// Kinds that we do not hear from.
     pub blind_kinds: Gauge,
+    /// 1 while nothing new is begun anywhere.
+    pub brake_on: Gauge,
+    /// Targets that are armed.
+    pub targets_armed: Gauge,
+    /// Targets that became unstable within the brake's window.
+    pub targets_unstable: Gauge,
+    /// Targets under action.
+    pub targets_under_action: Gauge,
+    /// How many targets may be.
+    pub targets_limit: Gauge,
+    /// Targets that would be, but for a budget.
+    pub targets_waiting: Gauge,
 }
 
 impl Default for Metrics {
@@ -104,6 +116,17 @@ impl Default for Metrics {
         registry.register("policies", "Policies watched", policies.clone());
         let blind_kinds = Gauge::default();
         registry.register("blind_kinds", "Kinds whose facts are missing or too old to act on", blind_kinds.clone());
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let brake_on = gauge("brake_on", "1 while too much fails together and nothing new is begun anywhere");
+        let targets_armed = gauge("targets_armed", "Targets that are in charge of one policy, and seen");
+        let targets_unstable = gauge("targets_unstable", "Targets that became unstable within the brake's window");
+        let targets_under_action = gauge("targets_under_action", "Targets that are under action");
+        let targets_limit = gauge("targets_limit", "Targets that may be under action at once, by the budgets");
+        let targets_waiting = gauge("targets_waiting", "Targets that would be under action, but for a budget");
         let registry = Mutex::new(registry);
         Self {
             registry,
@@ -118,6 +141,12 @@ impl Default for Metrics {
             leading,
             policies,
             blind_kinds,
+            brake_on,
+            targets_armed,
+            targets_unstable,
+            targets_under_action,
+            targets_limit,
+            targets_waiting,
         }
     }
 }

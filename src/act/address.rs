@@ -17,6 +17,7 @@ pub(super) enum Kind {
     RecoveryPolicy,
     Recovery,
     StableState,
+    RecoveryBudget,
 }
 
 impl Kind {
@@ -44,6 +45,7 @@ impl Kind {
             Self::RecoveryPolicy => "RecoveryPolicy",
             Self::Recovery => "Recovery",
             Self::StableState => "StableState",
+            Self::RecoveryBudget => "RecoveryBudget",
         }
     }
 
@@ -56,16 +58,21 @@ impl Kind {
             Self::RecoveryPolicy => "recoverypolicies",
             Self::Recovery => "recoveries",
             Self::StableState => "stablestates",
+            Self::RecoveryBudget => "recoverybudgets",
         }
     }
 
     /// The path under which all objects of the kind in `namespace` live.
     pub(super) fn collection(self, namespace: &str) -> Result<String, Error> {
-        let (namespace, plural) = (segment(namespace)?, self.plural());
+        let plural = self.plural();
+        if self == Self::RecoveryBudget {
+            return Ok(format!("/apis/{GROUP}/{VERSION}/{plural}"));
+        }
+        let namespace = segment(namespace)?;
         let version = match self {
             Self::Member(member) => member.api_version(),
             Self::Pod | Self::Secret | Self::PersistentVolumeClaim => "v1",
-            Self::RecoveryPolicy | Self::Recovery | Self::StableState => {
+            Self::RecoveryPolicy | Self::Recovery | Self::StableState | Self::RecoveryBudget => {
                 return Ok(format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}"));
             }
         };

@@ -25,10 +25,14 @@ impl Hands {
 
     /// Reads all objects of a kind in a namespace.
     pub(super) async fn list(&self, kind: Kind, namespace: &str) -> Result<Vec<Value>, Error> {
-        let list = self.call(request(Method::GET, &kind.collection(namespace)?, JSON, None)?).await?;
-        match list.get("items") {
-            Some(Value::Array(items)) => Ok(items.clone()),
-            _ => Err(Error::Transient(format!("the list of {kind:?} in {namespace} cannot be read"))),
+        self.list_at(&kind.collection(namespace)?).await
+    }
+
+    /// Reads all objects of a list.
+    pub(super) async fn list_at(&self, path: &str) -> Result<Vec<Value>, Error> {
+        match self.call(request(Method::GET, path, JSON, None)?).await?.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
+            _ => Err(Error::Transient(format!("the list {path} cannot be read"))),
         }
     }
 

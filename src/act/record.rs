@@ -11,7 +11,8 @@ use super::live::pointer;
 use super::{Error, Hands, Receipt};
 use crate::api::mark::{COPY_OF, POLICY};
 use crate::api::stable_state::Review;
-use crate::api::{Journal, Phase, Recovery, RecoveryPolicyStatus, RecoverySpec, StableState};
+use crate::api::{GROUP, VERSION};
+use crate::api::{Journal, Phase, Recovery, RecoveryBudgetStatus, RecoveryPolicyStatus, RecoverySpec, StableState};
 use crate::plan::content;
 
 /// The longest value a label can have.
@@ -70,6 +71,28 @@ impl Hands {
     ) -> Result<Value, Error> {
         let address = Address::new(Kind::RecoveryPolicy, namespace, name);
         self.write_status(address, resource_version, as_json(status)?).await
+    }
+
+    /// Writes a RecoveryBudget's status. Whatever is there is replaced.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn write_budget_status(&self, name: &str, status: &RecoveryBudgetStatus) -> Result<Value, Error> {
+        let address = Address::new(Kind::RecoveryBudget, "", name);
+        self.write_status(address, None, as_json(status)?).await
+    }
+
+    /// Every Recovery that is not closed, as it is in the API server now: for who begins to lead, because what its
+    /// predecessor wrote last may not have been heard of yet. In one namespace, or in all.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn open_recoveries(&self, namespace: Option<&str>) -> Result<Vec<Value>, Error> {
+        let collection = match namespace {
+            Some(namespace) => Kind::Recovery.collection(namespace)?,
+            None => format!("/apis/{GROUP}/{VERSION}/recoveries"),
+        };
+        self.list_at(&format!("{collection}?fieldSelector=status.journal.phase%21%3DClosed")).await
     }
 
     /// Deletes a state that is not needed any more. One that a person pinned meanwhile is left alone.

@@ -5,7 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::Reason;
 
-/// The condition types of a RecoveryPolicy. The first three are always present; the others only while true.
+/// The condition types: of a RecoveryPolicy, where the first three are always present and the others only while true;
+/// and of a RecoveryBudget, the last two, always present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
     /// Accepted and armed. Never says anything about the workload's health.
@@ -20,6 +21,10 @@ pub enum ConditionType {
     Suspended,
     /// Another policy names the same target.
     Conflicted,
+    /// Too much fails together: nothing new is begun anywhere.
+    BrakeOn,
+    /// As many targets are under action as may be.
+    Exhausted,
 }
 
 impl ConditionType {
@@ -33,6 +38,8 @@ impl ConditionType {
             Self::Recovering => "Recovering",
             Self::Suspended => "Suspended",
             Self::Conflicted => "Conflicted",
+            Self::BrakeOn => "BrakeOn",
+            Self::Exhausted => "Exhausted",
         }
     }
 }

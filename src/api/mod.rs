@@ -4,6 +4,7 @@
 //! This module holds shapes, defaults and bounds; it must not decide anything and must not know a
 //! client, a clock or a cache.
 
+pub mod budget;
 pub mod condition;
 pub mod duration;
 pub mod policy;
@@ -14,6 +15,7 @@ pub mod stable_state;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
+pub use budget::{RecoveryBudget, RecoveryBudgetSpec, RecoveryBudgetStatus};
 pub use condition::ConditionType;
 pub use duration::Duration;
 pub use policy::{Mode, RecoveryPolicy, RecoveryPolicySpec, RecoveryPolicyStatus};
@@ -53,5 +55,5 @@ pub mod mark {
 /// Every CRD of the group, in the order in which they are installed.
 #[must_use]
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
-    vec![RecoveryPolicy::crd(), StableState::crd(), Recovery::crd()]
+    vec![RecoveryPolicy::crd(), StableState::crd(), Recovery::crd(), RecoveryBudget::crd()]
 }

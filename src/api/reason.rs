@@ -111,6 +111,14 @@ reasons! {
     TooManyPods,
     /// The remedy would take the last ready copy.
     LastHealthyCopy,
+    /// Too much fails together: nothing new is begun anywhere.
+    BrakeOn,
+    /// As many targets are under action as the RecoveryBudget allows.
+    BudgetExhausted,
+    /// Nothing changed here: wait a moment to see whether others fail as well.
+    Settling,
+    /// Many others are in trouble at the same time, so the cause is probably shared, perhaps by the standby.
+    SharedFault,
     /// No standby is declared.
     NoStandby,
     /// The declared standby is missing or not ready.
@@ -162,6 +170,11 @@ reasons! {
     PolicyDeleted,
     /// The target was deleted, or replaced by another of the same name.
     TargetGone,
+    // ---- of a budget
+    /// No storm: the brake is off.
+    BrakeOff,
+    /// Fewer targets are under action than may be.
+    WithinBudget,
 }
 
 impl std::fmt::Display for Reason {

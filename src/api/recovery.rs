@@ -21,6 +21,7 @@ use super::Reason;
     category = "homeostat",
     status = "RecoveryStatus",
     derive = "PartialEq",
+    selectable = ".status.journal.phase",
     doc = "One incident of a target: what was seen, what was decided and why, every step, and the outcome. Written by the operator; `spec.approval`, `spec.abort` and `spec.failback` are for people.",
     printcolumn(name = "Target", type_ = "string", json_path = ".spec.opening.target.name"),
     printcolumn(name = "Symptom", type_ = "string", json_path = ".spec.opening.symptom.reason"),

@@ -6,7 +6,7 @@ use kube::api::{Api, ListParams};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::api::{Recovery, RecoveryPolicy, StableState};
+use crate::api::{Recovery, RecoveryBudget, RecoveryPolicy, StableState};
 
 /// Arguments of `homeostat check`.
 #[derive(Args, Clone, Debug)]
@@ -31,6 +31,7 @@ pub async fn run(args: &Check, client: Client) -> anyhow::Result<()> {
         failures.extend(list::<StableState>(&client, scope).await.err());
         failures.extend(list::<Recovery>(&client, scope).await.err());
     }
+    failures.extend(list_in::<RecoveryBudget>(Api::all(client), "all namespaces").await.err());
     for failure in &failures {
         println!("not ok: {failure:#}");
     }
@@ -55,7 +56,13 @@ where
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let place = namespace.map_or("all namespaces", String::as_str);
+    list_in(api, namespace.map_or("all namespaces", String::as_str)).await
+}
+
+async fn list_in<K>(api: Api<K>, place: &str) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
     api.list(&ListParams::default().limit(1))
         .await
         .with_context(|| format!("failed to list {} in {place}", K::plural(&())))?;

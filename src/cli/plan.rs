@@ -66,7 +66,7 @@ enum Output {
 pub async fn run(args: &Plan) -> anyhow::Result<()> {
     let mut policy = read_policy(&args.file)?;
     let namespace = args.namespace.clone().or_else(|| text(&policy, "/metadata/namespace"));
-    let (facts, notes) = match &args.facts {
+    let (facts, mut notes) = match &args.facts {
         Some(folder) => {
             let key = name_it(&mut policy, namespace.unwrap_or_else(|| "default".into()))?;
             offline(folder, &policy, &key)?
@@ -81,6 +81,7 @@ pub async fn run(args: &Plan) -> anyhow::Result<()> {
             online(&policy, &key, &args.operator_namespace).await?
         }
     };
+    notes.push("other targets are not looked at, so neither a budget nor the brake holds anything here".to_owned());
     let now = args.at.unwrap_or_else(clock::now);
     let report = Report::of(&facts, &foresee(&facts, now), now, notes);
     match args.output {

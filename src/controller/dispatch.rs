@@ -55,9 +55,9 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(operator: Operator, permit: watch::Receiver<Permit>) -> Self {
+    pub(super) fn new(operator: Arc<Operator>, permit: watch::Receiver<Permit>) -> Self {
         Self {
-            operator: Arc::new(operator),
+            operator,
             permit,
             schedule: Schedule::default(),
             subjects: BTreeMap::new(),
@@ -176,7 +176,11 @@ impl Dispatcher {
     /// Everybody looks again when we begin to lead, and when what we can see changes.
     fn check_ourselves(&mut self) {
         let now = clock::monotonic();
-        let leading = self.permit.borrow_and_update().valid(now);
+        let permit = *self.permit.borrow_and_update();
+        let leading = permit.valid(now);
+        if leading {
+            self.operator.ledger.covered(permit, now);
+        }
         let blind = self.operator.observer.blind(now);
         self.operator.metrics.leading.set(i64::from(leading));
         let policies = self.operator.observer.stores().count(Kind::RecoveryPolicy);

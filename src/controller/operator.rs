@@ -3,6 +3,7 @@
 //! An intent is on record before its effect begins, and what came of it is entered before anything else is planned.
 //! This module must not judge: what is done is what the plan says.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,17 +11,20 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::announce::Announcer;
+use super::ledger::{Ledger, Others};
 use crate::act::{Error, Hands, Receipt, StateRequest};
 use crate::api::stable_state::Evidence;
-use crate::api::{Journal, RecoverySpec};
+use crate::api::{Journal, Recovery, RecoverySpec};
 use crate::clock;
 use crate::leader::Permit;
 use crate::metrics::{Metrics, Verdict};
 use crate::observe::{Kind, Observer, PolicyKey};
 use crate::plan::facts::{Ceiling, Facts, Feasibility, Rehearsal, Rehearsals};
+use crate::plan::fleet::{Who, under_action};
 use crate::plan::journal::{Record, Turn};
+use crate::plan::register::Fate;
 use crate::plan::soak::Earned;
-use crate::plan::{self, Memory, Plan, Rehearse, closure, notice, receipt};
+use crate::plan::{Memory, Plan, Rehearse, closure, notice, receipt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 /// The shortest pause before a step that the plan asked for: the two clocks may differ by their rounding.
@@ -36,6 +40,11 @@ pub(super) struct Operator {
     pub metrics: std::sync::Arc<Metrics>,
     /// How often states are rehearsed, if they are.
     pub rehearsal_interval: Option<crate::api::Duration>,
+    /// The namespaces that are looked after; all if none is named.
+    pub namespaces: Vec<String>,
+    pub ledger: Ledger,
+    /// Held by the step that asks what a predecessor began; the others wait for its answer.
+    pub taking_over: tokio::sync::Mutex<()>,
 }
 
 /// What a step leaves behind.
@@ -62,21 +71,38 @@ struct Recorded {
 impl Operator {
     /// One step. Errors are told here, once; the next step begins with a fresh look.
     pub(super) async fn step(&self, key: &PolicyKey, memory: Memory, answers: Vec<Rehearsal>) -> Stepped {
+        // A replica that does not lead looks on, so that it knows since when things are so when it takes over. Nor does
+        // anybody act before everybody was looked at once.
+        let acts = self.permit.borrow().valid(clock::monotonic()) && self.ledger.is_complete();
+        if acts && let Err(error) = self.take_over().await {
+            tell(key, &error);
+            return Stepped { memory: Some(memory), wake_in: Duration::ZERO, failed: true, rehearse: None };
+        }
         let (begun, now) = (clock::monotonic(), clock::now());
         let Some(mut facts) = self.observer.facts(key, self.ceiling, begun) else {
+            self.ledger.forget(key, now);
             return Stepped { memory: None, wake_in: Duration::ZERO, failed: false, rehearse: None };
         };
         facts.rehearsals = Rehearsals { every: self.rehearsal_interval, answers };
-        let mut plan = plan::step(&facts, memory, now);
+        let limits = self.observer.stores().budgets().limits();
+        let (mut plan, others) = self.ledger.plan(key, &mut facts, &limits, memory, acts, now);
+        self.observer.stores().wake(match others {
+            Others::All => self.observer.stores().policies().into_iter().collect(),
+            Others::These(keys) => keys,
+        });
         let memory = Some(std::mem::take(&mut plan.memory));
         let wake_in = Duration::try_from(plan.wake_at.duration_since(now)).unwrap_or_default().max(SHORTEST_PAUSE);
-        // A replica that does not lead looks on, so that it knows since when things are so when it takes over.
-        let leading = self.permit.borrow().valid(begun);
-        if !leading {
+        if !acts {
             return Stepped { memory, wake_in, failed: false, rehearse: None };
         }
         let rehearse = plan.rehearse.take();
         let outcome = self.carry_out(key, &facts, &plan).await;
+        let fate = match &outcome {
+            Err(Error::Timeout(_) | Error::Transient(_)) => Fate::Unknown,
+            _ => Fate::Known,
+        };
+        let holds = self.observer.stores().under_action(key);
+        self.observer.stores().wake(self.ledger.settle(key, holds, fate, &limits, clock::now()));
         let seconds = clock::monotonic().saturating_duration_since(begun).as_secs_f64();
         self.metrics.reconcile_seconds.observe(seconds);
         let result = outcome.as_ref().map_or_else(Error::category, |()| "ok");
@@ -96,6 +122,37 @@ impl Operator {
         tracing::debug!(policy = %key, state = request.state, seconds, ?feasibility, "rehearsed");
         let Rehearse { state, inputs, live, .. } = request;
         Rehearsal { state, inputs, live, at, feasibility }
+    }
+
+    /// Asks the API server what is under action, unless nobody else can have led since we last did: what a predecessor
+    /// wrote at the end of its term may not have been heard of yet, and it counts.
+    async fn take_over(&self) -> Result<(), Error> {
+        let current = || *self.permit.borrow();
+        if self.ledger.covered(current(), clock::monotonic()) {
+            return Ok(());
+        }
+        let _alone = self.taking_over.lock().await;
+        let permit = current();
+        if self.ledger.covered(permit, clock::monotonic()) {
+            return Ok(());
+        }
+        let scopes: Vec<Option<&str>> = match self.namespaces.as_slice() {
+            [] => vec![None],
+            namespaces => namespaces.iter().map(|namespace| Some(namespace.as_str())).collect(),
+        };
+        let mut holders = BTreeSet::new();
+        for scope in scopes {
+            for object in self.hands.open_recoveries(scope).await? {
+                self.observer.stores().absorb(Kind::Recovery, &object.to_string());
+                let Ok(recovery) = serde_json::from_value::<Recovery>(object) else { continue };
+                if under_action(recovery.journal()) {
+                    let namespace = recovery.metadata.namespace.clone().unwrap_or_default();
+                    holders.insert(Who { namespace, policy: recovery.journal().policy.clone() });
+                }
+            }
+        }
+        self.ledger.census(&holders, permit);
+        Ok(())
     }
 
     /// Record, act, announce. What a workload waits for goes first.

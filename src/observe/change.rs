@@ -83,6 +83,8 @@ pub(super) fn wakes(name: &str, object: &Object) -> BTreeSet<Wake> {
         }
         Object::StableState(state) => [Wake::Policy(state.policy.to_string())].into(),
         Object::Recovery(incident) => [Wake::Policy(incident.facts.journal.policy.clone())].into(),
+        // It concerns everybody, and its status changes often: who counts the targets wakes those whom it frees.
+        Object::RecoveryBudget(_) => BTreeSet::new(),
     }
 }
 

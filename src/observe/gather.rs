@@ -11,6 +11,7 @@ use super::links::Link;
 use super::members;
 use super::slim::Policy;
 use super::world::Namespace;
+use crate::plan::Fleet;
 use crate::plan::facts::{
     Ceiling, ConfigMapFacts, Facts, ObjectFacts, PodFacts, PolicyFacts, RecoveryFacts, Rehearsals, Revision,
     ServiceFacts, Sight, StateFacts, Workload,
@@ -64,6 +65,7 @@ pub(super) fn facts(
         target,
         recoveries,
         rehearsals: Rehearsals::default(),
+        fleet: Fleet::default(),
     })
 }
 

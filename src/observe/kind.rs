@@ -55,11 +55,13 @@ pub enum Kind {
     StableState,
     /// Our Recovery.
     Recovery,
+    /// Our RecoveryBudget, which belongs to no namespace.
+    RecoveryBudget,
 }
 
 impl Kind {
     /// Every kind that is observed.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Deployment,
         Self::StatefulSet,
         Self::DaemonSet,
@@ -81,6 +83,7 @@ impl Kind {
         Self::RecoveryPolicy,
         Self::StableState,
         Self::Recovery,
+        Self::RecoveryBudget,
     ];
 
     /// The kind with this `apiVersion` and `kind`, if it is observed. Other groups use the same names.
@@ -120,7 +123,8 @@ impl Kind {
             | Self::EndpointSlice
             | Self::RecoveryPolicy
             | Self::StableState
-            | Self::Recovery => return None,
+            | Self::Recovery
+            | Self::RecoveryBudget => return None,
         })
     }
 
@@ -142,6 +146,7 @@ impl Kind {
             Self::RecoveryPolicy => (OURS, "RecoveryPolicy", "recoverypolicies"),
             Self::StableState => (OURS, "StableState", "stablestates"),
             Self::Recovery => (OURS, "Recovery", "recoveries"),
+            Self::RecoveryBudget => (OURS, "RecoveryBudget", "recoverybudgets"),
             _ => ("v1", "Pod", "pods"),
         }
     }
@@ -160,6 +165,11 @@ impl Kind {
 
     const fn api_version(self) -> &'static str {
         self.names().0
+    }
+
+    /// Whether its objects belong to no namespace: they are looked for in the whole cluster, whatever is watched.
+    pub(super) const fn of_the_cluster(self) -> bool {
+        matches!(self, Self::RecoveryBudget)
     }
 
     /// How many objects are asked for at once. Kinds that carry whole files come in smaller pages: only a digest of

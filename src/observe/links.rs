@@ -43,7 +43,7 @@ pub(super) fn links(object: &Object) -> Vec<(Link, &str)> {
             let recovery = pod.quarantined_by.as_deref().map(|recovery| (Link::QuarantinedPods, recovery));
             set.into_iter().chain(recovery).collect()
         }
-        Object::ConfigMap(_) | Object::Service(_) | Object::Member(_) => vec![],
+        Object::ConfigMap(_) | Object::Service(_) | Object::Member(_) | Object::RecoveryBudget(_) => vec![],
         Object::EndpointSlice(slice) => vec![(Link::EndpointSlices, &slice.service)],
         Object::RecoveryPolicy(policy) => {
             let target = (Link::Policies, policy.spec.target_ref.name.as_str());

@@ -33,7 +33,8 @@ use tokio::time::Instant;
 pub use change::Change;
 pub use kind::{Kind, Scope};
 pub use sight::LONGEST_SILENCE;
-pub use stores::Stores;
+pub use slim::Budget;
+pub use stores::{Budgets, Stores};
 
 use crate::api::StableState;
 use crate::plan::facts::{Ceiling, Facts};
@@ -85,8 +86,9 @@ impl Observer {
             true => vec![Scope::All],
             false => named.into_iter().map(|namespace| Scope::Namespace(namespace.clone())).collect(),
         };
-        let sources = scopes.iter().flat_map(|scope| Kind::ALL.map(|kind| (kind, scope.clone())));
-        let sources: Vec<(Kind, Scope)> = sources.collect();
+        let (of_all, of_each): (Vec<Kind>, Vec<Kind>) = Kind::ALL.into_iter().partition(|kind| kind.of_the_cluster());
+        let sources = scopes.iter().flat_map(|scope| of_each.iter().map(|kind| (*kind, scope.clone())));
+        let sources: Vec<(Kind, Scope)> = sources.chain(of_all.into_iter().map(|kind| (kind, Scope::All))).collect();
         let watches = sources.iter().map(|(kind, scope)| Freshness::new(*kind, scope.clone())).collect();
         let (stores, sight) = (Arc::new(Stores::new(verify)), Arc::new(Sight::new(watches)));
         let mut tasks = JoinSet::new();

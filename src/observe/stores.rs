@@ -15,10 +15,12 @@ use super::PolicyKey;
 use super::change::{Change, everyone};
 use super::gather;
 use super::kind::{Kind, Scope};
-use super::slim::{self, Identity, Sighting, Verify};
+use super::links::Link;
+use super::slim::{self, Budget, Identity, Sighting, Verify};
 use super::world::{Moment, Namespace};
 use crate::api::StableState;
 use crate::plan::facts::{Ceiling, Facts};
+use crate::plan::fleet::{Limits, under_action};
 
 type Worlds = BTreeMap<Box<str>, Namespace>;
 
@@ -29,6 +31,23 @@ pub struct Stores {
     /// A set and not a queue: it cannot grow beyond the policies there are, and no wake-up is lost.
     touched: Mutex<BTreeSet<PolicyKey>>,
     notify: Notify,
+}
+
+/// The RecoveryBudgets.
+#[derive(Clone, Debug, Default)]
+pub struct Budgets {
+    /// Those that can be read, by name.
+    pub known: BTreeMap<String, Budget>,
+    /// Names of those that cannot.
+    pub unread: BTreeSet<String>,
+}
+
+impl Budgets {
+    /// What all of them allow together.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits::strictest(self.known.values().map(|budget| &budget.spec), self.unread.clone())
+    }
 }
 
 /// A whole collection, as it was at one moment.
@@ -100,8 +119,37 @@ impl Stores {
     #[must_use]
     pub fn facts(&self, key: &PolicyKey, ceiling: Ceiling, blind: Vec<String>) -> Option<Facts> {
         let worlds = self.worlds();
-        let nameless = worlds.get("").into_iter().flat_map(Namespace::malformed).map(|(kind, ..)| kind);
+        let homeless = worlds.get("").into_iter().flat_map(Namespace::malformed);
+        let nameless = homeless.filter(|(kind, name, _)| !kind.of_the_cluster() || name.is_empty());
+        let nameless = nameless.map(|(kind, ..)| kind);
         gather::facts(worlds.get(key.namespace.as_str())?, key, ceiling, blind, nameless)
+    }
+
+    /// The RecoveryBudgets.
+    #[must_use]
+    pub fn budgets(&self) -> Budgets {
+        let worlds = self.worlds();
+        let Some(world) = worlds.get("") else { return Budgets::default() };
+        let budget = |name: &str| world.budget(name).map(|budget| (name.to_owned(), budget.clone()));
+        let unread = world.malformed().filter(|(kind, ..)| *kind == Kind::RecoveryBudget);
+        Budgets {
+            known: world.all(Kind::RecoveryBudget).filter_map(|(name, _)| budget(name)).collect(),
+            unread: unread.map(|(_, name, _)| name.to_owned()).collect(),
+        }
+    }
+
+    /// Whether an open Recovery of this policy is under action.
+    #[must_use]
+    pub fn under_action(&self, key: &PolicyKey) -> bool {
+        let worlds = self.worlds();
+        let Some(world) = worlds.get(key.namespace.as_str()) else { return false };
+        let mut incidents = world.linked(Link::Recoveries, &key.name).filter_map(|name| world.recovery(name));
+        incidents.any(|incident| under_action(&incident.facts.journal))
+    }
+
+    /// Makes these policies look again.
+    pub fn wake(&self, keys: impl IntoIterator<Item = PolicyKey>) {
+        self.touch(keys.into_iter().collect());
     }
 
     /// How many objects are known of each kind.

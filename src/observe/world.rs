@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::change::{Change, Wake, wakes};
 use super::kind::Kind;
 use super::links::{Link, links};
-use super::slim::{EndpointSlice, Identity, Incident, Member, Object, Pod, Policy, Revision, Seen, Sighting, State};
+use super::slim::{
+    Budget, EndpointSlice, Identity, Incident, Member, Object, Pod, Policy, Revision, Seen, Sighting, State,
+};
 use crate::plan::facts::{ConfigMapFacts, ServiceFacts, Workload};
 
 /// An object and how new it is.
@@ -210,6 +212,7 @@ impl Namespace {
     typed!(policy, RecoveryPolicy, Policy);
     typed!(state, StableState, State);
     typed!(recovery, Recovery, Incident);
+    typed!(budget, RecoveryBudget, Budget);
 }
 
 impl Namespace {

@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use super::assess::Symptom;
 use super::decide::{self, Choice};
 use super::facts::{PolicyFacts, RecoveryFacts, StateFacts, Workload};
-use super::guard::{Case, Refusal};
+use super::guard::{Case, Refusal, budget};
 use super::journal::View;
+use super::memory::Memory;
 use super::{rehearsal, states, triage};
 use crate::api::Reason;
 use crate::api::recovery::Suspect;
@@ -33,7 +34,7 @@ pub(super) struct Question<'a> {
 
 /// Chooses a remedy. An older state is considered only if a rehearsal refused every newer one; if none of them is
 /// possible, the first answer stands.
-pub(super) fn choose(view: &View, question: &Question) -> Result<Chosen, Unrehearsed> {
+pub(super) fn choose(view: &View, question: &Question, memory: &mut Memory) -> Result<Chosen, Unrehearsed> {
     let found = states::candidates(view.facts).and_then(|candidates| match &view.facts.target {
         Some(target) => Ok((target, candidates)),
         None => Err(Refusal::new(Reason::TargetNotFound, "the target does not exist")),
@@ -45,7 +46,8 @@ pub(super) fn choose(view: &View, question: &Question) -> Result<Chosen, Unrehea
     let mut first: Option<Chosen> = None;
     let mut until: Option<Timestamp> = None;
     for state in candidates {
-        let chosen = with(view, question, target, state);
+        let (chosen, waiting) = with(view, question, target, state);
+        memory.waiting = waiting;
         if refused(&chosen, |reason| reason == Reason::NotRehearsed) {
             return Err(Unrehearsed(state.name.clone()));
         }
@@ -65,14 +67,18 @@ fn held(refusal: Refusal) -> Chosen {
     Chosen { choice: decide::hold(refusal), suspect: Suspect::Unknown, state: String::new() }
 }
 
-fn with(view: &View, question: &Question, target: &Workload, reference: &StateFacts) -> Chosen {
-    let View { facts, assessment, now } = *view;
+/// Decides with one state, and says since when the decision waits for its turn, if it does.
+fn with(view: &View, question: &Question, target: &Workload, reference: &StateFacts) -> (Chosen, Option<Timestamp>) {
+    let View { facts, assessment, weather, brake, now } = *view;
     let Question { policy, symptom, open, name } = *question;
     let triage = triage::triage(facts, assessment, symptom, reference);
-    let case = Case { facts, policy, target, assessment, symptom, triage: &triage, reference, open, now };
+    let triage = &triage;
+    let case = Case { facts, policy, target, assessment, symptom, triage, reference, weather, brake, open, now };
     let choice = decide::decide(&case, name);
     let restored = choice.decision.remedy.restores();
-    Chosen { choice, suspect: triage.suspect, state: if restored { reference.name.clone() } else { String::new() } }
+    let waiting = choice.waits.then(|| budget::place(&case).since);
+    let state = if restored { reference.name.clone() } else { String::new() };
+    (Chosen { choice, suspect: triage.suspect, state }, waiting)
 }
 
 /// Whether a way back was refused for such a reason.

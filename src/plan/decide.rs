@@ -27,6 +27,8 @@ pub struct Choice {
     pub steps: Vec<Step>,
     /// When a refusal ends by itself.
     pub until: Option<Timestamp>,
+    /// Nothing but a budget is in the way.
+    pub waits: bool,
 }
 
 /// Chooses a remedy.
@@ -53,6 +55,8 @@ pub fn decide(case: &Case, recovery: &str) -> Choice {
         }
     }
     let remedy = chosen.unwrap_or(Remedy::Hold);
+    let exhausted = |other: &Alternative| other.reason == Reason::BudgetExhausted;
+    let waits = remedy == Remedy::Hold && alternatives.iter().any(exhausted);
     let steps = steps::of(case, remedy, recovery);
     let (reason, message) = match (remedy, why) {
         (Remedy::Hold, Some(refusal)) => (refusal.reason, refusal.message),
@@ -64,7 +68,8 @@ pub fn decide(case: &Case, recovery: &str) -> Choice {
         (Remedy::Failover, _) => (Reason::TrafficMoved, format!("the target is down and {}", case.triage.message)),
     };
     let plan_digest = if steps.is_empty() { String::new() } else { plan_digest(&steps) };
-    Choice { decision: Decision { remedy, reason, message: cut(&message), plan_digest, alternatives }, steps, until }
+    let decision = Decision { remedy, reason, message: cut(&message), plan_digest, alternatives };
+    Choice { decision, steps, until, waits }
 }
 
 /// A hold, where there is no case to decide: no stable state to compare with.
@@ -75,7 +80,7 @@ pub fn hold(refusal: Refusal) -> Choice {
     let Refusal { reason, message, until } = refusal;
     let message = cut(&message);
     let decision = Decision { remedy: Remedy::Hold, reason, message, plan_digest: String::new(), alternatives };
-    Choice { decision, steps: vec![], until }
+    Choice { decision, steps: vec![], until, waits: false }
 }
 
 /// The mode in force for a remedy: the policy's, lowered to the ceiling of the operator, and to approval for guard

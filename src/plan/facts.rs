@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::fleet::Fleet;
 use super::member::MemberKind;
 use crate::api::recovery::{Journal, RecoverySpec};
 use crate::api::stable_state::{FieldOwner, Group, Review};
@@ -53,6 +54,9 @@ pub struct Facts {
     /// What is known about whether its states could be restored.
     #[serde(default)]
     pub rehearsals: Rehearsals,
+    /// All other targets, and what all of them together may do.
+    #[serde(default)]
+    pub fleet: Fleet,
 }
 
 /// What is known about whether states could be restored.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::assess::{self, Assessment, Symptom, Verdict};
+use super::brake::{Brake, Weather};
 use super::choose::{Chosen, Question, Unrehearsed, choose};
 use super::decide::{self, Choice};
 use super::due::{next_removal, outstanding, planned_removal};
@@ -48,11 +49,15 @@ pub enum Record {
 pub(super) struct View<'a> {
     pub facts: &'a Facts,
     pub assessment: &'a Assessment,
+    /// How much fails, this target included.
+    pub weather: Weather,
+    /// The brake, as it is with that.
+    pub brake: Brake,
     pub now: Timestamp,
 }
 
 /// Opens an incident if a symptom counts and the policy is in charge.
-pub(super) fn begin(view: &View) -> Option<Turn> {
+pub(super) fn begin(view: &View, memory: &mut Memory) -> Option<Turn> {
     let policy = in_charge(view.facts)?;
     let symptom = view.assessment.symptom.as_ref()?;
     let target = view.facts.target.as_ref()?;
@@ -61,7 +66,7 @@ pub(super) fn begin(view: &View) -> Option<Turn> {
     }
     let name = next_name(view.facts, &target.uid);
     let question = Question { policy, symptom, open: None, name: &name };
-    let Chosen { choice, suspect, state: stable_state } = match choose(view, &question) {
+    let Chosen { choice, suspect, state: stable_state } = match choose(view, &question, memory) {
         Ok(chosen) => chosen,
         Err(Unrehearsed(state)) => return Some(Turn { rehearse: Some(state), ..Turn::default() }),
     };
@@ -176,7 +181,7 @@ pub(super) fn with_sweep(view: &View, turn: Turn) -> Turn {
 }
 
 /// The policy, if it exists, is alone, and nothing is suspended.
-fn in_charge(facts: &Facts) -> Option<&PolicyFacts> {
+pub(super) fn in_charge(facts: &Facts) -> Option<&PolicyFacts> {
     let policy = facts.policy.as_ref()?;
     let idle = policy.deleting || policy.spec.suspend || facts.ceiling.suspended || !policy.rivals.is_empty();
     (!idle).then_some(policy)
@@ -249,7 +254,7 @@ fn verifying(
     journal.reason = Reason::VerificationTimedOut;
     journal.phase = Phase::Holding;
     journal.message = cut(&format!("not back in time: {}; a person has to look", missing.join("; ")));
-    try_again(view, open, journal, rehearse)
+    try_again(view, open, journal, memory, rehearse)
 }
 
 /// Traffic is on the standby; may it go home?
@@ -284,7 +289,7 @@ fn reconsider(
 ) -> Option<Timestamp> {
     if view.assessment.symptom.is_some() {
         memory.back = None;
-        return try_again(view, open, journal, rehearse);
+        return try_again(view, open, journal, memory, rehearse);
     }
     let acted = journal.attempt > 0;
     let mut missing = match acted {
@@ -316,13 +321,14 @@ fn try_again(
     view: &View,
     open: &RecoveryFacts,
     journal: &mut Journal,
+    memory: &mut Memory,
     rehearse: &mut Option<String>,
 ) -> Option<Timestamp> {
     let policy = in_charge(view.facts)?;
     let symptom = view.assessment.symptom.as_ref()?;
     let current = RecoveryFacts { journal: journal.clone(), ..open.clone() };
     let question = Question { policy, symptom, open: Some(&current), name: &open.name };
-    let Chosen { choice, suspect, state } = match choose(view, &question) {
+    let Chosen { choice, suspect, state } = match choose(view, &question, memory) {
         Ok(chosen) => chosen,
         Err(Unrehearsed(state)) => {
             *rehearse = Some(state);

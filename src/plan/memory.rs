@@ -55,6 +55,9 @@ pub struct Memory {
     pub soak: Option<Since<String>>,
     /// Everything that the open Recovery wants is back.
     pub back: Option<Since<()>>,
+    /// It would act but for a budget: since when its symptom counts, which is its place in the queue.
+    #[serde(default)]
+    pub waiting: Option<Timestamp>,
     /// The status differs from what is written in its details only: since when.
     pub details: Option<Since<()>>,
     /// Restarts of each pod when it was first seen, when the closure changed or when the soak began, by uid.

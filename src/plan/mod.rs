@@ -5,6 +5,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod assess;
+pub mod brake;
+pub mod budget;
 mod choose;
 pub mod closure;
 pub mod content;
@@ -13,6 +15,7 @@ pub mod drift;
 mod due;
 pub mod exposure;
 pub mod facts;
+pub mod fleet;
 pub mod guard;
 pub mod history;
 pub mod journal;
@@ -23,6 +26,7 @@ pub mod notice;
 pub mod receipt;
 mod recoverable;
 pub mod references;
+pub mod register;
 pub mod rehearsal;
 pub mod soak;
 pub mod states;
@@ -35,6 +39,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use assess::{Assessment, Verdict};
 pub use facts::Facts;
+pub use fleet::Fleet;
 pub use history::Expired;
 pub use journal::{Record, Turn};
 pub use memory::Memory;
@@ -43,6 +48,7 @@ pub use receipt::Receipt;
 pub use rehearsal::Rehearse;
 
 use crate::api::RecoveryPolicyStatus;
+use brake::{Brake, Weather};
 use rehearsal::Outlook;
 use soak::{Earned, Soak};
 
@@ -70,18 +76,26 @@ pub struct Plan {
     pub notices: Vec<Notice>,
     /// When to look again although nothing changed.
     pub wake_at: Timestamp,
+    /// When the present trouble of the target began, if it has a symptom.
+    pub onset: Option<Timestamp>,
+    /// The brake, as it is with what was found out about this target.
+    pub brake: Brake,
 }
 
 /// One step: assess, verify, decide. The only entry.
 #[must_use]
 pub fn step(facts: &Facts, mut memory: Memory, now: Timestamp) -> Plan {
+    memory.waiting = None;
     let assessment = assess::assess(facts, &mut memory, now);
     let soak = soak::soak(facts, &assessment, &mut memory, now);
-    let view = journal::View { facts, assessment: &assessment, now };
     let open = facts.open_recovery();
+    let onset = onset(&assessment, open);
+    let weather = weather(facts, &assessment, onset, now);
+    let brake = facts.fleet.brake.judge(&facts.fleet.limits.brake, weather, now);
+    let view = journal::View { facts, assessment: &assessment, weather, brake, now };
     let turn = match open {
         Some(open) => Some(journal::with_sweep(&view, journal::advance(&view, open, &mut memory))),
-        None => journal::begin(&view).or_else(|| journal::sweep(&view)),
+        None => journal::begin(&view, &mut memory).or_else(|| journal::sweep(&view)),
     };
     let before = open.map(|open| &open.journal);
     let status = facts.policy.as_ref().map(|policy| {
@@ -109,5 +123,33 @@ pub fn step(facts: &Facts, mut memory: Memory, now: Timestamp) -> Plan {
         Soak::Complete(earned) => Some(earned),
         _ => None,
     };
-    Plan { expired: history::expired(facts), assessment, memory, status, turn, earned, rehearse, notices, wake_at }
+    Plan {
+        expired: history::expired(facts),
+        assessment,
+        memory,
+        status,
+        turn,
+        earned,
+        rehearse,
+        notices,
+        wake_at,
+        onset,
+        brake,
+    }
+}
+
+/// When the present trouble began. The incident remembers it across changes of the closure and restarts.
+fn onset(assessment: &Assessment, open: Option<&facts::RecoveryFacts>) -> Option<Timestamp> {
+    let symptom = assessment.symptom.as_ref()?;
+    let detected = open.and_then(|open| open.journal.timeline.detected.as_ref()).map(|at| at.0);
+    Some(detected.unwrap_or(symptom.since))
+}
+
+/// How much fails, this target included.
+fn weather(facts: &Facts, assessment: &Assessment, onset: Option<Timestamp>, now: Timestamp) -> Weather {
+    let Fleet { limits, armed, unstable, last_onset, .. } = &facts.fleet;
+    let self_armed = register::armed(facts, assessment);
+    let counts = |onset| register::within_window(onset, limits, now);
+    let self_unstable = self_armed && onset.or(*last_onset).is_some_and(counts);
+    Weather { armed: armed + u32::from(self_armed), unstable: unstable + u32::from(self_unstable) }
 }

@@ -63,9 +63,11 @@ fn every_property_has_a_description() {
 }
 
 #[test]
-fn every_field_of_a_policy_says_its_default_and_an_example() {
-    let policy = schema("RecoveryPolicy");
-    assert_eq!(unexplained("spec", &policy["properties"]["spec"]).join("\n"), "");
+fn every_field_that_people_write_says_its_default_and_an_example() {
+    for kind in ["RecoveryPolicy", "RecoveryBudget"] {
+        let schema = schema(kind);
+        assert_eq!(unexplained("spec", &schema["properties"]["spec"]).join("\n"), "", "{kind}");
+    }
 }
 
 #[test]

@@ -70,6 +70,36 @@ fn a_bad_policy_is_refused_with_advice() {
     }
 }
 
+/// A budget with this brake.
+fn braked(brake: Value) -> Value {
+    json!({"spec": {"brake": brake}})
+}
+
+#[test]
+fn a_good_budget_is_accepted() {
+    let release = json!({"belowPercent": 50, "after": "1m"});
+    for brake in [json!({}), json!({"minPercent": 50, "window": "5m", "release": release})] {
+        assert_eq!(refusals("RecoveryBudget", &braked(brake.clone()), None), [""; 0], "{brake}");
+    }
+    assert_eq!(refusals("RecoveryBudget", &json!({"spec": {}}), None), [""; 0]);
+}
+
+#[test]
+fn a_bad_budget_is_refused_with_advice() {
+    let release = |percent: u32, after: &str| json!({"belowPercent": percent, "after": after});
+    let table = [
+        (json!({"minPercent": 30, "release": release(31, "5m")}), "set brake.release.belowPercent to at most"),
+        (json!({"minPercent": 30, "release": release(30, "0s")}), "longer than 0s"),
+        (json!({"window": "0s"}), "longer than 0s"),
+        (json!({"window": "9000h"}), "at most 366 days"),
+    ];
+    for (brake, advice) in table {
+        let refused = refusals("RecoveryBudget", &braked(brake.clone()), None);
+        assert_eq!(refused.len(), 1, "{brake}: {refused:?}");
+        assert!(refused[0].contains(advice), "{brake}: {}", refused[0]);
+    }
+}
+
 #[test]
 fn the_record_of_how_an_incident_began_cannot_be_changed() {
     let old = json!({"spec": {"opening": {"policy": "checkout", "attempt": 0}, "abort": false, "failback": false}});

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use homeostat::api::RecoveryPolicy;
+use homeostat::api::{RecoveryBudget, RecoveryPolicy};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::rules::refusals;
@@ -26,19 +27,23 @@ fn unknown(path: &str, schema: &Value, value: &Value) -> Vec<String> {
     }
 }
 
-/// A policy from a sample, and what is wrong with it.
+/// A policy from a sample, or what is wrong with it.
 fn check(text: &str) -> Result<RecoveryPolicy, Vec<String>> {
+    check_kind("RecoveryPolicy", text)
+}
+
+fn check_kind<K: DeserializeOwned>(kind: &str, text: &str) -> Result<K, Vec<String>> {
     let sample: Value = serde_saphyr::from_str(text).map_err(|error| vec![error.to_string()])?;
-    let spec = &schema("RecoveryPolicy")["properties"]["spec"];
+    let spec = &schema(kind)["properties"]["spec"];
     let mut wrong = unknown("spec", spec, &sample["spec"]);
     let top = sample.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
     wrong.extend(top.filter(|key| !matches!(*key, "apiVersion" | "kind" | "metadata" | "spec")).map(str::to_owned));
-    if sample["apiVersion"] != "homeostat.dev/v1alpha1" || sample["kind"] != "RecoveryPolicy" {
+    if sample["apiVersion"] != "homeostat.dev/v1alpha1" || sample["kind"] != kind {
         wrong.push(format!("{} {} is not ours", sample["apiVersion"], sample["kind"]));
     }
-    wrong.extend(refusals("RecoveryPolicy", &sample, None));
+    wrong.extend(refusals(kind, &sample, None));
     match serde_json::from_value(sample) {
-        Ok(policy) if wrong.is_empty() => Ok(policy),
+        Ok(object) if wrong.is_empty() => Ok(object),
         Ok(_) => Err(wrong),
         Err(error) => Err(vec![error.to_string()]),
     }
@@ -49,6 +54,9 @@ fn every_sample_is_a_good_policy() {
     let mut count = 0;
     for entry in fs::read_dir(path("deploy/samples")).expect("deploy/samples") {
         let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        if name == "budget.yaml" {
+            continue;
+        }
         let checked = check(&read(&format!("deploy/samples/{name}")));
         assert!(checked.is_ok(), "{name}: {checked:?}");
         count += 1;
@@ -74,6 +82,20 @@ fn missing(path: &str, schema: &Value, value: &Value) -> Vec<String> {
     below
         .flat_map(|(path, schema, value)| if value.is_null() { vec![path] } else { missing(&path, schema, value) })
         .collect()
+}
+
+#[test]
+fn the_sample_of_a_budget_shows_every_field_and_the_defaults() {
+    let text = read("deploy/samples/budget.yaml");
+    let budget = check_kind::<RecoveryBudget>("RecoveryBudget", &text).expect("a budget");
+    let written: Value = serde_saphyr::from_str(&text).expect("YAML");
+    let schema = schema("RecoveryBudget");
+    assert_eq!(missing("spec", &schema["properties"]["spec"], &written["spec"]), [""; 0]);
+    assert_eq!(budget.spec, Default::default());
+    let empty = json!({"apiVersion": "homeostat.dev/v1alpha1", "kind": "RecoveryBudget", "metadata": {}, "spec": {}});
+    let by_server: RecoveryBudget =
+        serde_json::from_value(kube::core::cel::apply_defaults(&schema, &empty)).expect("a budget");
+    assert_eq!(by_server.spec, budget.spec);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod change;
 mod closure;
+mod fleet;
 mod letting_go;
 mod mode;
 mod pods;

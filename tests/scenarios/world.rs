@@ -6,7 +6,9 @@
 //! always succeeds), admission and quotas (a rehearsal answers what the scenario says), a rolling update's percentages (one pod more, one pod less), and pods that
 //! read a ConfigMap again without a restart.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use homeostat::api::policy::{Actions, Failback, Failover, Isolate, Mode, Rollback, TargetRef, Via};
 use homeostat::api::recovery::{Approval, ApprovalDecision, RecoverySpec, Remedy};
@@ -16,9 +18,11 @@ use homeostat::api::{
 };
 use homeostat::api::{Step, StepState};
 use homeostat::plan::facts::*;
+use homeostat::plan::fleet::{Limits, Who, under_action};
 use homeostat::plan::member::MemberKind;
+use homeostat::plan::register::{Fate, Register};
 use homeostat::plan::soak::Earned;
-use homeostat::plan::{self, Facts, Memory, Plan, Receipt, Record, Rehearse, Turn, closure, content, receipt};
+use homeostat::plan::{self, Facts, Fleet, Memory, Plan, Receipt, Record, Rehearse, Turn, closure, content, receipt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -99,6 +103,17 @@ pub struct World {
     inside: BTreeMap<String, Inside>,
     progress: Timestamp,
     serial: u32,
+    /// The fleet that this world is one target of, if there are others.
+    office: Option<Rc<RefCell<Office>>>,
+}
+
+/// What the operator knows of all of its targets.
+#[derive(Default)]
+pub struct Office {
+    pub register: Register,
+    pub limits: Limits,
+    /// Those who have to look again because of what another one did.
+    pub woken: BTreeSet<Who>,
 }
 
 pub fn deployment(version: &str) -> String {
@@ -176,6 +191,7 @@ fn facts(replicas: i32) -> Facts {
         states: vec![],
         recoveries: vec![],
         rehearsals: Rehearsals { every: Some(Duration::minutes(5)), answers: vec![] },
+        fleet: Fleet::default(),
     }
 }
 
@@ -204,6 +220,7 @@ impl World {
             inside: BTreeMap::new(),
             progress: now,
             serial: 0,
+            office: None,
         };
         world.configure("good");
         world
@@ -230,6 +247,19 @@ impl World {
         self.run(90);
         assert_eq!(self.facts.states.len(), 1, "the soak must be over by now");
         self
+    }
+
+    /// Makes it one target among others.
+    pub fn join(mut self, office: &Rc<RefCell<Office>>, namespace: &str, policy: &str) -> Self {
+        self.facts.namespace = namespace.into();
+        self.facts.policy_name = policy.into();
+        self.office = Some(Rc::clone(office));
+        self.seen = None;
+        self
+    }
+
+    pub fn who(&self) -> Who {
+        Who { namespace: self.facts.namespace.clone(), policy: self.facts.policy_name.clone() }
     }
 
     // ---- what people and the world do
@@ -534,7 +564,7 @@ impl World {
 
     /// A step during which something happens, after it was planned and before it is written.
     pub fn step_with(&mut self, meanwhile: impl FnOnce(&mut Self)) {
-        let plan = plan::step(&self.facts, self.memory.clone(), self.now);
+        let plan = self.look();
         self.check_plan(&plan);
         let crash = self.crash.take();
         self.memory = if crash.is_some() { Memory::default() } else { plan.memory.clone() };
@@ -552,6 +582,7 @@ impl World {
                 self.carry_out(turn, crash.is_some());
             }
         }
+        self.settle();
         if crash.is_some() {
             return;
         }
@@ -576,6 +607,36 @@ impl World {
         self.rehearsed.push((answer.clone(), request.urgent));
         self.facts.rehearsals.answers.retain(|known| known.state != answer.state);
         self.facts.rehearsals.answers.push(answer);
+    }
+
+    /// Looks at all targets, plans, and enters what comes of it, as the operator's ledger does.
+    fn look(&mut self) -> Plan {
+        let who = self.who();
+        let Some(office) = &self.office else { return plan::step(&self.facts, self.memory.clone(), self.now) };
+        let mut office = office.borrow_mut();
+        self.facts.fleet = office.register.fleet(&who, &office.limits, self.now);
+        let plan = plan::step(&self.facts, self.memory.clone(), self.now);
+        if office.register.note(&who, &self.facts, &plan, true) {
+            let next = office.register.next(&office.limits, self.now);
+            office.woken.extend(next);
+        }
+        plan
+    }
+
+    /// Enters what is on record after the step.
+    fn settle(&self) {
+        let Some(office) = &self.office else { return };
+        let mut office = office.borrow_mut();
+        let holds = self.facts.open_recovery().is_some_and(|open| under_action(&open.journal));
+        if office.register.settle(&self.who(), holds, Fate::Known, self.now) {
+            let next = office.register.next(&office.limits, self.now);
+            office.woken.extend(next);
+        }
+    }
+
+    /// Looks again although nothing of its own changed.
+    pub fn wake(&mut self) {
+        self.seen = None;
     }
 
     fn record(&mut self, turn: &Turn) {

@@ -133,6 +133,21 @@ without the fence of rehearsal.yaml, which lets only dry runs through.
   verbs: [get]
 {{- end -}}
 
+{{/*
+Read the RecoveryBudgets, which belong to no namespace: always a ClusterRole. Who looks after some namespaces only cannot
+know what is used in all, and does not write it.
+*/}}
+{{- define "homeostat.rules.budget" -}}
+- apiGroups: [homeostat.dev]
+  resources: [recoverybudgets]
+  verbs: [list, watch]
+{{- if not .Values.watchNamespaces }}
+- apiGroups: [homeostat.dev]
+  resources: [recoverybudgets/status]
+  verbs: [patch]
+{{- end }}
+{{- end -}}
+
 {{/* Hold the lease and the seal: always a Role in the release namespace. A create cannot be limited by name. */}}
 {{- define "homeostat.rules.lead" -}}
 - apiGroups: [coordination.k8s.io]
@@ -151,11 +166,11 @@ without the fence of rehearsal.yaml, which lets only dry runs through.
 {{/* For people. Reading all of our kinds. */}}
 {{- define "homeostat.rules.view" -}}
 - apiGroups: [homeostat.dev]
-  resources: [recoverypolicies, stablestates, recoveries]
+  resources: [recoverypolicies, stablestates, recoveries, recoverybudgets]
   verbs: [get, list, watch]
 {{- end -}}
 
-{{/* For people. Policies only: states and journals are not theirs to write. */}}
+{{/* For people. Policies only: states and journals are not theirs to write, and budgets are a cluster administrator's. */}}
 {{- define "homeostat.rules.edit" -}}
 - apiGroups: [homeostat.dev]
   resources: [recoverypolicies]

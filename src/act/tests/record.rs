@@ -6,7 +6,7 @@ use super::server::Answer;
 use super::*;
 use crate::act::policy_label;
 use crate::api::mark::COPY_OF;
-use crate::api::{Journal, RecoveryPolicyStatus, RecoverySpec};
+use crate::api::{Journal, RecoveryBudgetStatus, RecoveryPolicyStatus, RecoverySpec};
 
 const RECOVERIES: &str = "/apis/homeostat.dev/v1alpha1/namespaces/shop/recoveries";
 const POLICY: &str = "/apis/homeostat.dev/v1alpha1/namespaces/shop/recoverypolicies/checkout";
@@ -125,4 +125,26 @@ fn a_long_policy_name_is_a_label_still_and_its_own() {
     assert!(policy_label(&a).len() <= 63);
     assert_ne!(policy_label(&a), policy_label(&b));
     assert!(!policy_label(&format!("{}.....", "x".repeat(53))).contains(".-"));
+}
+
+#[tokio::test]
+async fn a_budgets_status_is_written_where_budgets_are() {
+    let path = "/apis/homeostat.dev/v1alpha1/recoverybudgets/default";
+    let server = Server::default();
+    server.put(path, object("RecoveryBudget", "default", json!({}), json!({"spec": {}})));
+    hands(&server).write_budget_status("default", &RecoveryBudgetStatus::default()).await.unwrap();
+    let write = server.only_write();
+    assert_eq!((write.method.as_str(), write.path), ("PATCH", format!("{path}/status?fieldManager=homeostat")));
+    assert_eq!(write.body[0]["path"], "/status");
+}
+
+/// What the API server filters by is tested against a real one; here it has nothing to list.
+#[tokio::test]
+async fn open_recoveries_are_asked_for_by_their_phase() {
+    for (namespace, path) in [(None, "/apis/homeostat.dev/v1alpha1/recoveries"), (Some("shop"), RECOVERIES)] {
+        let server = Server::default();
+        let _ = hands(&server).open_recoveries(namespace).await;
+        let asked = server.calls().into_iter().map(|call| call.path).collect::<Vec<_>>();
+        assert_eq!(asked, [format!("{path}?fieldSelector=status.journal.phase%21%3DClosed")]);
+    }
 }

@@ -24,6 +24,7 @@ use serde_json::value::RawValue;
 
 pub(super) use member::{Member, Tie};
 pub(super) use network::EndpointSlice;
+pub use ours::Budget;
 pub(super) use ours::{Incident, Policy, State};
 pub(super) use pod::Pod;
 pub(super) use workload::Revision;
@@ -52,6 +53,7 @@ pub(super) enum Object {
     RecoveryPolicy(Box<Policy>),
     StableState(Box<State>),
     Recovery(Box<Incident>),
+    RecoveryBudget(Box<Budget>),
 }
 
 /// Which object it is, and how new.
@@ -86,6 +88,14 @@ pub(super) struct Sighting {
 
 /// Reads one object. One whose name cannot even be read has an empty name.
 pub(super) fn read(kind: Kind, raw: &str, verify: &Verify) -> Sighting {
+    let mut sighting = read_parts(kind, raw, verify);
+    if kind.of_the_cluster() {
+        sighting.identity.namespace.clear();
+    }
+    sighting
+}
+
+fn read_parts(kind: Kind, raw: &str, verify: &Verify) -> Sighting {
     let parts = match serde_json::from_str::<Parts>(raw) {
         Ok(parts) => parts,
         Err(error) => {
@@ -140,6 +150,7 @@ fn slim(
         Kind::RecoveryPolicy => Some(Object::RecoveryPolicy(ours::policy(parts)?.into())),
         Kind::StableState => Some(Object::StableState(ours::state(parts, identity, verify)?.into())),
         Kind::Recovery => Some(Object::Recovery(ours::recovery(parts)?.into())),
+        Kind::RecoveryBudget => Some(Object::RecoveryBudget(ours::budget(parts)?.into())),
     })
 }
 

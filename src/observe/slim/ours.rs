@@ -7,6 +7,7 @@ use super::{Identity, Parts, Verify, part};
 use crate::api::recovery::{Decision, RecoveryStatus};
 use crate::api::stable_state::Member;
 use crate::api::{Journal, Phase, RecoverySpec, StepState};
+use crate::api::{RecoveryBudgetSpec, RecoveryBudgetStatus};
 use crate::api::{RecoveryPolicySpec, RecoveryPolicyStatus, StableState, StableStateSpec};
 use crate::plan::facts::{MemberFacts, PolicyFacts, RecoveryFacts, StateFacts};
 
@@ -33,6 +34,17 @@ pub(crate) struct Incident {
     pub(crate) facts: RecoveryFacts,
 }
 
+/// A RecoveryBudget.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Budget {
+    /// Generation of the spec.
+    pub generation: i64,
+    /// What it allows.
+    pub spec: RecoveryBudgetSpec,
+    /// What was last written of its use.
+    pub status: RecoveryBudgetStatus,
+}
+
 impl Policy {
     /// As decisions need it.
     pub(crate) fn facts(&self, uid: &str, rivals: Vec<String>) -> PolicyFacts {
@@ -54,6 +66,15 @@ pub(super) fn policy(parts: &Parts<'_>) -> Result<Policy, serde_json::Error> {
         // The status is derived and will be written anew; one that cannot be read stops nothing.
         status: part(parts.status).unwrap_or_default(),
         deleting: parts.metadata.deleting(),
+    })
+}
+
+pub(super) fn budget(parts: &Parts<'_>) -> Result<Budget, serde_json::Error> {
+    Ok(Budget {
+        generation: parts.metadata.generation.unwrap_or(0),
+        spec: part(parts.spec)?,
+        // Written anew if it cannot be read; only the memory of a brake that was on is lost with it.
+        status: part(parts.status).unwrap_or_default(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Small worlds made of JSON, and what is known of them.
 
+mod budgets;
 mod folder;
 mod gathering;
 mod keeping;

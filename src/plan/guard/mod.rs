@@ -4,7 +4,10 @@
 //! (checked by `act` at every effect) and the freshness of the facts (without it there is no
 //! assessment to decide from). Guards must not choose between remedies; they only refuse.
 
+mod alone;
 mod attempts;
+mod brake;
+pub(super) mod budget;
 mod capacity;
 mod cooldown;
 mod count;
@@ -21,6 +24,7 @@ mod scope;
 use jiff::Timestamp;
 
 use super::assess::{Assessment, Symptom};
+use super::brake::{Brake, Weather};
 use super::facts::{Facts, PolicyFacts, RecoveryFacts, StateFacts, Workload};
 use super::triage::Triage;
 use crate::api::Reason;
@@ -61,6 +65,10 @@ pub struct Case<'a> {
     pub triage: &'a Triage,
     /// The stable state.
     pub reference: &'a StateFacts,
+    /// How much fails in the whole fleet, this target included.
+    pub weather: Weather,
+    /// The brake.
+    pub brake: Brake,
     /// The open Recovery, once there is one.
     pub open: Option<&'a RecoveryFacts>,
     /// Now.
@@ -76,6 +84,7 @@ pub const GUARDS: &[Guard] = &[
     scope::check,        // the target is nobody else's product
     one_policy::check,   // no second policy pulls at it
     indicated::check,    // the remedy fits the suspect
+    brake::check,        // and not so much fails that everything stops
     git_ops::check,      // and no tool would put it back
     human::check,        // nobody else holds the target still
     attempts::check,     // not too often, not the same again
@@ -85,6 +94,8 @@ pub const GUARDS: &[Guard] = &[
     capacity::check,     // the standby can take over
     count::check,        // not too many at once
     last_copy::check,    // never the last one that serves
+    alone::check,        // what nothing here explains is not everybody's trouble
+    budget::check,       // and it is our turn: asked last, so that only who could act waits
 ];
 
 /// Asks every guard in order.

@@ -80,6 +80,6 @@ pub async fn check_tells_whether_the_installation_is_whole(story: &mut Story) ->
     let text = homeostat(Some(story.cluster.kubeconfig()), &["check"]).await?;
     ensure!(text.contains("ok: the kinds are served"), "{text}");
     let crds = homeostat(None, &["crds"]).await?;
-    ensure!(crds.matches("kind: CustomResourceDefinition").count() == 3, "{crds}");
+    ensure!(crds.matches("kind: CustomResourceDefinition").count() == 4, "{crds}");
     Ok(())
 }

@@ -47,7 +47,7 @@ impl Write {
 
     /// Whether it is to a workload or what belongs to it: not to a record of ours.
     pub fn is_to_workload(&self) -> bool {
-        let ours = ["recoveries", "recoverypolicies", "stablestates", "secrets"];
+        let ours = ["recoveries", "recoverypolicies", "recoverybudgets", "stablestates", "secrets"];
         let record = ours.iter().any(|kind| self.resource.starts_with(kind));
         let copy = self.resource == "configmaps" && self.name.starts_with("homeostat-");
         !record && !copy
