@@ -127,9 +127,15 @@ fn afterwards(cluster: &Arc<Cluster>, runtime: &Handle, whole: bool) -> Vec<Tria
         });
         trial(tale, cluster, runtime)
     };
+    let storm = {
+        let tale =
+            Tale::new("storm::twenty_break_at_once", |story| Box::pin(stories::storm::twenty_break_at_once(story)));
+        trial(tale, cluster, runtime)
+    };
     vec![
         alone("chart::installs", |cluster| Box::pin(chart::installs(cluster))),
         everywhere,
+        storm,
         alone("chart::install_yaml_applies", |cluster| Box::pin(chart::install_yaml_applies(cluster))),
         alone("rights::nothing_was_forbidden", |cluster| Box::pin(rights::nothing_was_forbidden(cluster))),
         alone("rights::every_right_was_used", |cluster| Box::pin(rights::every_right_was_used(cluster)))

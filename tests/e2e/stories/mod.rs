@@ -11,6 +11,7 @@ mod people;
 mod recoverable;
 mod restraint;
 mod rollback;
+pub mod storm;
 mod workloads;
 
 use crate::{Tale, tales};
