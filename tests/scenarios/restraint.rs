@@ -1,5 +1,6 @@
 //! Not too soon, not too often, not what belongs to others.
 
+use homeostat::api::policy::Failback;
 use homeostat::api::recovery::Remedy;
 use homeostat::api::{Outcome, Phase, Reason, Remediation};
 
@@ -116,4 +117,32 @@ fn what_a_gitops_tool_keeps_is_not_rolled_back() {
     world.assert_holds(Reason::GitOwned);
     assert!(world.effects.is_empty(), "{:?}", world.effects);
     assert_eq!(world.condition("Recoverable"), ("False".into(), "GitOwned".into()));
+}
+
+// ---- the last copy that serves
+
+/// The pods are ready, but no client can reach them yet: the bad one is all that the Service offers.
+#[test]
+fn the_last_pod_that_a_service_offers_is_not_taken() {
+    let mut world = World::stable(5);
+    let bad = world.break_pod(2);
+    world.endpoints_lag = Some([bad].into());
+    world.run(60);
+    assert_eq!(world.refusal(Remedy::IsolatePods), Some(Reason::LastHealthyCopy));
+    assert!(world.effects.is_empty());
+    world.endpoints_lag = None;
+    world.run_until(5, |world| world.count(Remediation::QuarantinePod) == 1);
+}
+
+/// The counts of a Deployment may be behind its pods.
+#[test]
+fn traffic_does_not_move_to_a_standby_without_a_ready_pod() {
+    let mut world = World::with_standby(Failback::Automatic);
+    world.facts.standby_pods.iter_mut().for_each(|pod| pod.ready = false);
+    world.dependency_down = true;
+    world.run(60);
+    world.assert_holds(Reason::LastHealthyCopy);
+    assert!(world.effects.is_empty());
+    world.facts.standby_pods[1].ready = true;
+    world.run_until(5, |world| world.count(Remediation::SwitchService) == 1);
 }

@@ -87,6 +87,8 @@ pub struct World {
     /// Their nodes cannot get the image that the others have.
     pub unpulled_pods: BTreeSet<String>,
     stalled_pods: BTreeSet<String>,
+    /// Endpoints are behind: they still offer these.
+    pub endpoints_lag: Option<BTreeSet<String>>,
     /// Something outside that every pod of the target needs is gone.
     pub dependency_down: bool,
     /// What a rehearsal of a state answers, by digest of its Deployment; else it is feasible.
@@ -210,6 +212,7 @@ impl World {
             bad_pods: BTreeSet::new(),
             unpulled_pods: BTreeSet::new(),
             stalled_pods: BTreeSet::new(),
+            endpoints_lag: None,
             dependency_down: false,
             feasibilities: BTreeMap::new(),
             rehearsed: vec![],
@@ -237,6 +240,14 @@ impl World {
         let mut standby = deployment_of("standby", 2, "standby");
         (standby.observed_generation, standby.available_replicas) = (1, 2);
         world.facts.standby = Some(standby);
+        let pod = |n: u32| PodFacts {
+            name: format!("standby-{n}"),
+            uid: format!("uid-of-standby-pod-{n}"),
+            labels: labels("standby"),
+            ready: true,
+            ..PodFacts::default()
+        };
+        world.facts.standby_pods = vec![pod(1), pod(2)];
         let reference = TargetRef { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "standby".into() };
         world.spec().actions.failover =
             Some(Failover { standby: reference, via: Via { service: "web".into() }, failback });
@@ -1003,6 +1014,7 @@ impl World {
         for service in &mut self.facts.services {
             let ready = self.facts.pods.iter().filter(|pod| pod.ready && service.selects(&pod.labels));
             let mut offered: BTreeSet<String> = ready.map(|pod| pod.uid.clone()).collect();
+            offered = self.endpoints_lag.clone().unwrap_or(offered);
             if service.selects(&standby) {
                 offered.insert("uid-of-standby-pod".into());
             }
@@ -1127,6 +1139,7 @@ fn same(a: &Facts, b: &Facts) -> bool {
         && a.objects == b.objects
         && a.services == b.services
         && a.standby == b.standby
+        && a.standby_pods == b.standby_pods
         && a.states == b.states
         && a.recoveries == b.recoveries
         && policy(a) == policy(b)
