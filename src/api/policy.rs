@@ -78,7 +78,8 @@ pub struct RecoveryPolicySpec {
     /// Example: `{rollback: {}}` allows only a rollback.
     #[serde(default)]
     pub actions: Actions,
-    /// Restraint: how often, and how soon again. Default: `{maxAttempts: 2, cooldown: 5m}`. Example: `{cooldown: 30m}`.
+    /// Restraint: how often, and how soon again. Default:
+    /// `{maxAttempts: 2, cooldown: 5m, relapse: 1h}`. Example: `{cooldown: 30m}`.
     #[serde(default)]
     pub limits: Limits,
     /// Recovery time objective, from detection. A recovery that is not verified by then is escalated; never before the
@@ -297,12 +298,16 @@ pub enum Failback {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Limits {
-    /// How many remedies may be tried in one incident; a freeze does not count. Default: 2. Example: `1`.
+    /// How many remedies may be tried in one incident, those of incidents before it included that came back (`relapse`);
+    /// a freeze does not count. Then a person has to look. Default: 2. Example: `1`.
     #[schemars(range(min = 1, max = 10), extend("format" = "int32"))]
     pub max_attempts: u32,
     /// How long nothing new is begun on this target after a recovery that acted; a freeze does not wait. `0s`: no
-    /// pause. Default: 5m. Example: `30m`.
+    /// pause. Doubled with each further attempt for a symptom that came back. Default: 5m. Example: `30m`.
     pub cooldown: Duration,
+    /// A symptom that comes back within this time after an incident that acted, in the same content, was not ended by
+    /// what was done: its attempts go on counting. `0s`: each incident counts by itself. Default: 1h. Example: `6h`.
+    pub relapse: Duration,
 }
 
 /// How much is kept.
@@ -373,7 +378,7 @@ impl Default for Rollback {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_attempts: 2, cooldown: Duration::minutes(5) }
+        Self { max_attempts: 2, cooldown: Duration::minutes(5), relapse: Duration::minutes(60) }
     }
 }
 

@@ -109,6 +109,11 @@ pub struct Journal {
     #[serde(default)]
     #[schemars(range(min = 0, max = 100), extend("format" = "int32"))]
     pub attempt: u32,
+    /// How many remedies were begun for the same content in incidents before this one, of which each came back soon
+    /// (`limits.relapse` of the policy).
+    #[serde(default)]
+    #[schemars(range(min = 0), extend("format" = "int32"))]
+    pub tried_before: u32,
     /// What is done, in order; each is recorded here before it happens.
     #[serde(default)]
     #[schemars(length(max = 512))]

@@ -8,7 +8,7 @@ use super::facts::{PolicyFacts, RecoveryFacts, StateFacts, Workload};
 use super::guard::{Case, Refusal, budget};
 use super::journal::View;
 use super::memory::Memory;
-use super::{rehearsal, states, triage};
+use super::{rehearsal, relapse, states, triage};
 use crate::api::Reason;
 use crate::api::recovery::Suspect;
 
@@ -73,7 +73,13 @@ fn with(view: &View, question: &Question, target: &Workload, reference: &StateFa
     let Question { policy, symptom, open, name } = *question;
     let triage = triage::triage(facts, assessment, symptom, reference);
     let triage = &triage;
-    let case = Case { facts, policy, target, assessment, symptom, triage, reference, weather, brake, open, now };
+    let (broken, since) = open.map_or((&assessment.closure, symptom.since), |open| {
+        let detected = open.journal.timeline.detected.as_ref().map(|at| at.0);
+        (&open.journal.broken, detected.unwrap_or(symptom.since))
+    });
+    let relapse = relapse::of(facts, policy, &target.uid, broken, since);
+    let case =
+        Case { facts, policy, target, assessment, symptom, triage, reference, weather, brake, relapse, open, now };
     let choice = decide::decide(&case, name);
     let restored = choice.decision.remedy.restores();
     let waiting = choice.waits.then(|| budget::place(&case).since);

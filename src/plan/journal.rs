@@ -15,7 +15,7 @@ use super::facts::{Facts, PolicyFacts, RecoveryFacts, StateFacts};
 use super::memory::{Memory, Since};
 use super::receipt::settle;
 use super::rehearsal::Probe;
-use super::{closure, letting_go, states, steps, verify};
+use super::{closure, letting_go, relapse, states, steps, verify};
 use crate::api::policy::Failback;
 use crate::api::recovery::{ApprovalDecision, Journal, Phase, Remediation, Remedy, StepState};
 use crate::api::recovery::{SymptomRecord, Timeline};
@@ -65,6 +65,7 @@ pub(super) fn begin(view: &View, memory: &mut Memory) -> Option<Turn> {
         return None;
     }
     let name = next_name(view.facts, &target.uid);
+    let relapse = relapse::of(view.facts, policy, &target.uid, &view.assessment.closure, symptom.since);
     let question = Question { policy, symptom, open: None, name: &name };
     let Chosen { choice, suspect, state: stable_state } = match choose(view, &question, memory) {
         Ok(chosen) => chosen,
@@ -83,6 +84,7 @@ pub(super) fn begin(view: &View, memory: &mut Memory) -> Option<Turn> {
         broken: view.assessment.closure.clone(),
         stable_state,
         attempt: 0,
+        tried_before: relapse.map_or(0, |relapse| relapse.tried),
         steps: vec![],
         timeline: Timeline { detected: Some(MicroTime(symptom.since)), ..Timeline::default() },
         phase: Phase::Holding,
@@ -197,8 +199,9 @@ fn adopt(journal: &mut Journal, choice: Choice, mode: Mode, approval: Option<App
     let mut kept = kept.into_iter();
     journal.steps.retain(|_| kept.next().unwrap_or(true));
     let hold = |journal: &mut Journal, phase, reason, message: String| {
+        let escalated = journal.outcome == Some(Outcome::Escalated) || reason == Reason::AttemptsExhausted;
         journal.phase = phase;
-        journal.outcome = Some(journal.outcome.filter(|o| *o == Outcome::Escalated).unwrap_or(Outcome::Held));
+        journal.outcome = Some(if escalated { Outcome::Escalated } else { Outcome::Held });
         journal.reason = reason;
         journal.message = cut(&message);
     };

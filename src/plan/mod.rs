@@ -28,6 +28,7 @@ mod recoverable;
 pub mod references;
 pub mod register;
 pub mod rehearsal;
+pub mod relapse;
 pub mod soak;
 pub mod states;
 mod status;

@@ -9,6 +9,7 @@
 use super::assess::{Assessment, Symptom};
 use super::closure::differences;
 use super::facts::{Facts, PodFacts, StateFacts};
+use super::relapse;
 use crate::api::Reason;
 use crate::api::recovery::Suspect;
 
@@ -46,7 +47,10 @@ pub fn triage(facts: &Facts, assessment: &Assessment, symptom: &Symptom, referen
         let message = format!("{names} changed, but the symptom began before");
         return Triage { suspect: Suspect::Unknown, reason: Reason::SymptomBeforeChange, message };
     }
-    let message = format!("{names} changed since StableState {}, and the symptom began after", reference.name);
+    let mut message = format!("{names} changed since StableState {}, and the symptom began after", reference.name);
+    if let Some(before) = relapse::proven_bad(facts, &symptom.closure) {
+        message.push_str(&format!("; Recovery {} went back from the same content before", before.name));
+    }
     Triage { suspect: Suspect::Change, reason: Reason::ChangeReverted, message }
 }
 

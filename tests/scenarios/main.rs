@@ -9,6 +9,7 @@ mod letting_go;
 mod mode;
 mod pods;
 mod rehearsal;
+mod relapse;
 mod restraint;
 mod sight;
 mod simulation;

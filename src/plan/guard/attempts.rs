@@ -1,5 +1,6 @@
-//! Never the same remedy again for the same evidence, never more remedies than the policy allows, and a pause after a
-//! write that was refused: rights and quotas are mended by people, in minutes.
+//! Never the same remedy again for the same evidence, never more remedies than the policy allows, also if the trouble
+//! seemed to be over in between, and a pause after a write that was refused: rights and quotas are mended by people, in
+//! minutes.
 
 use jiff::SignedDuration;
 
@@ -8,13 +9,45 @@ use crate::api::Reason;
 use crate::api::recovery::{Journal, Remediation, Remedy, Step, StepState};
 use crate::api::stable_state::Group;
 use crate::plan::member::MemberKind;
+use crate::plan::relapse;
 
 /// How long a refused write is left alone.
 const AFTER_REFUSAL: SignedDuration = SignedDuration::from_secs(60);
 
 pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
-    let Some(open) = case.open else { return Ok(()) };
-    let journal = &open.journal;
+    let journal = case.open.map(|open| &open.journal);
+    if let Some(journal) = journal {
+        tried_here(case, journal, remedy)?;
+    }
+    let broken = journal.map_or(&case.assessment.closure, |journal| &journal.broken);
+    if remedy == Remedy::Freeze
+        && relapse::freeze_was_ended(case.facts, case.policy, &case.target.uid, broken, case.symptom.since)
+    {
+        return Err(Refusal::new(Reason::AlreadyTried, "somebody ended our freeze of this content before"));
+    }
+    let before =
+        journal.map_or_else(|| case.relapse.map_or(0, |relapse| relapse.tried), |journal| journal.tried_before);
+    let tried = journal.map_or(0, |journal| journal.attempt) + before;
+    let most = case.policy.spec.limits.max_attempts;
+    if tried >= most && remedy != Remedy::Freeze {
+        let message = match before {
+            0 => format!("{most} remedies were tried in this incident (limits.maxAttempts); a person has to look"),
+            _ => format!(
+                "{tried} remedies were tried for this content and it came back (limits.maxAttempts, limits.relapse); a \
+                 person has to look"
+            ),
+        };
+        return Err(Refusal::new(Reason::AttemptsExhausted, message));
+    }
+    let again = journal.and_then(|journal| journal.timeline.refused.as_ref()).map(|refused| refused.0 + AFTER_REFUSAL);
+    if let Some(again) = again.filter(|again| remedy != Remedy::Freeze && case.now < *again) {
+        let message = "the API server refused a write of this plan; it is tried again a minute later";
+        return Err(Refusal { until: Some(again), ..Refusal::new(Reason::WriteRefused, message) });
+    }
+    Ok(())
+}
+
+fn tried_here(case: &Case, journal: &Journal, remedy: Remedy) -> Result<(), Refusal> {
     let same_state = !remedy.restores() || journal.stable_state == case.reference.name;
     // A freeze is not limited by attempts: one that did not come about would be tried for ever.
     if remedy == Remedy::Freeze && began_freeze(journal) {
@@ -22,16 +55,6 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
     }
     if same_state && carried_out(journal, remedy) {
         return Err(Refusal::new(Reason::AlreadyTried, "this was carried out in this incident, and did not help"));
-    }
-    let most = case.policy.spec.limits.max_attempts;
-    if journal.attempt >= most && remedy != Remedy::Freeze {
-        let message = format!("{most} remedies were tried in this incident (limits.maxAttempts); a person has to look");
-        return Err(Refusal::new(Reason::AttemptsExhausted, message));
-    }
-    let again = journal.timeline.refused.as_ref().map(|refused| refused.0 + AFTER_REFUSAL);
-    if let Some(again) = again.filter(|again| remedy != Remedy::Freeze && case.now < *again) {
-        let message = "the API server refused a write of this plan; it is tried again a minute later";
-        return Err(Refusal { until: Some(again), ..Refusal::new(Reason::WriteRefused, message) });
     }
     Ok(())
 }

@@ -28,6 +28,6 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
                 false => refuse("no pod of the standby is ready, whatever its Deployment counts".into()),
             }
         }
-        Remedy::Rollback | Remedy::Freeze | Remedy::Hold => Ok(()),
+        Remedy::Rollback | Remedy::RestoreGuardRails | Remedy::Freeze | Remedy::Hold => Ok(()),
     }
 }

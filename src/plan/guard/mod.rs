@@ -26,6 +26,7 @@ use jiff::Timestamp;
 use super::assess::{Assessment, Symptom};
 use super::brake::{Brake, Weather};
 use super::facts::{Facts, PolicyFacts, RecoveryFacts, StateFacts, Workload};
+use super::relapse::Relapse;
 use super::triage::Triage;
 use crate::api::Reason;
 use crate::api::recovery::Remedy;
@@ -69,6 +70,8 @@ pub struct Case<'a> {
     pub weather: Weather,
     /// The brake.
     pub brake: Brake,
+    /// The incident before, if this one came back.
+    pub relapse: Option<Relapse<'a>>,
     /// The open Recovery, once there is one.
     pub open: Option<&'a RecoveryFacts>,
     /// Now.

@@ -65,6 +65,7 @@ pub fn all() -> Vec<Tale> {
         restraint::recommend_waits_for_the_approval_of_its_plan,
         restraint::only_as_many_recoveries_are_kept_as_the_policy_says,
         restraint::suspended_writes_nothing,
+        restraint::an_endless_relapse_ends_in_silence,
         restraint::two_policies_for_one_target_are_both_refused,
         faults::a_second_replica_stays_passive_and_takes_over,
         command_line::plan_says_what_would_be_done,

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use homeostat::api::{Journal, Outcome, Phase, Reason, Recovery, RecoveryPolicy};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
 use serde_json::json;
 
 use crate::story::app::{self, WEB};
@@ -104,5 +106,45 @@ pub async fn only_as_many_recoveries_are_kept_as_the_policy_says(story: &mut Sto
     })
     .await?;
     ensure!(seen.len() == 3, "{seen:?}");
+    Ok(())
+}
+
+/// A pipeline that applies the same bad release again and again: exactly the allowed attempts, then silence.
+pub async fn an_endless_relapse_ends_in_silence(story: &mut Story) -> Result<()> {
+    story.stable(2, json!({"actions": {"rollback": {}}, "limits": {"maxAttempts": 2}})).await?;
+    for number in 1..=2 {
+        story.change::<Deployment>(WEB, app::new_image("crash")).await?;
+        let ended = |journal: &Journal| journal.phase == Phase::Closed && journal.tried_before == number - 1;
+        let recovery = story.recovery("to bring it back", ended).await?;
+        ensure!(recovery.journal().outcome == Some(Outcome::Recovered), "{:?}", recovery.journal().outcome);
+        story.await_serving("v1", 2).await?;
+    }
+    story.change::<Deployment>(WEB, app::new_image("crash")).await?;
+    let handed_over = |journal: &Journal| journal.reason == Reason::AttemptsExhausted;
+    let recovery = story.recovery("to be handed to a person", handed_over).await?;
+    let journal = recovery.journal();
+    ensure!((journal.outcome, journal.tried_before) == (Some(Outcome::Escalated), 2), "{journal:?}");
+    ensure!(journal.message.contains("came back"), "{}", journal.message);
+    // More of the same changes nothing: new pods crash as well, and that is all.
+    let before: BTreeSet<_> = story.pods(WEB).await?.into_iter().filter_map(|pod| pod.metadata.uid).collect();
+    story.api::<Pod>().delete_collection(&Default::default(), &ListParams::default().labels("app=web")).await?;
+    cluster::eventually("new pods to crash", SOON, async || {
+        let restarted = |pod: &Pod| {
+            let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+            statuses.into_iter().any(|status| status.restart_count > 0)
+        };
+        let pods = story.pods(WEB).await?;
+        let fresh = pods.iter().filter(|pod| !pod.metadata.uid.as_ref().is_some_and(|uid| before.contains(uid)));
+        ensure!(fresh.filter(|pod| restarted(pod)).count() > 0, "none");
+        Ok(())
+    })
+    .await?;
+    // Whoever takes over meets no resistance.
+    story.change::<Deployment>(WEB, app::new_image("v3")).await?;
+    story.closed(Outcome::Superseded).await?;
+    story.await_serving("v3", 2).await?;
+    let writes = story.workload_writes().await?;
+    let restored = writes.iter().filter(|write| write.touches("/spec/template")).count();
+    ensure!(restored == 2, "{restored} attempts: {:?}", lines(&writes));
     Ok(())
 }
