@@ -1,5 +1,6 @@
 //! Is the past still possible? Asked before it is needed, before it is used, and before anything is called recovered.
 
+use homeostat::api::policy::Failback;
 use homeostat::api::recovery::Remedy;
 use homeostat::api::{Outcome, Phase, Reason, Remediation};
 use homeostat::plan::facts::Feasibility;
@@ -215,6 +216,26 @@ fn an_older_state_is_rehearsed_before_it_is_used() {
     world.rehearsal_says("v1", feasible());
     world.run_until_closed(300);
     assert_eq!(world.target().digest, deployment("v1"));
+}
+
+#[test]
+fn with_the_past_gone_and_the_target_down_traffic_moves_to_the_standby() {
+    for older in [false, true] {
+        let mut world = World::with_standby(Failback::Automatic);
+        if older {
+            world.release("v2");
+            world.run(100);
+        }
+        world.rehearsal_says(if older { "v2" } else { "v1" }, no_account());
+        world.run(310);
+        world.release_bad("v3", Behaviour::CrashLoop);
+        world.restart_pods();
+        world.bad_pods.extend(world.facts.pods.iter().map(|pod| pod.uid.clone()));
+        world.run(60);
+        // An older state that is possible comes before the standby.
+        assert_eq!(world.count(Remediation::RestoreTemplate), usize::from(older));
+        assert_eq!(world.count(Remediation::SwitchService), usize::from(!older));
+    }
 }
 
 #[test]

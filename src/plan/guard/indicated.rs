@@ -3,7 +3,7 @@
 use super::{Case, Refusal};
 use crate::api::Reason;
 use crate::api::recovery::{Remedy, Suspect};
-use crate::plan::closure;
+use crate::plan::{closure, rehearsal};
 
 /// Something differs that a rollback writes, or we hold the rollout still, which a rollback ends.
 fn restorable(case: &Case) -> bool {
@@ -28,6 +28,8 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
         | (Remedy::IsolatePods, Suspect::Pod)
         | (Remedy::Failover, Suspect::Unknown | Suspect::Pod)
         | (Remedy::Hold, _) => Ok(()),
+        // What cannot be reverted is no reason to let a target stay down.
+        (Remedy::Failover, Suspect::Change) if gone(case) => Ok(()),
         (Remedy::Freeze, Suspect::Change) if case.assessment.rolling => Ok(()),
         (Remedy::Freeze, _) => refuse(Reason::NotIndicated, "no bad rollout is under way".into()),
         (Remedy::Rollback, Suspect::Unknown) => refuse(case.triage.reason, case.triage.message.clone()),
@@ -44,4 +46,9 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
             "a change explains the symptom; reverting it comes before moving traffic".into(),
         ),
     }
+}
+
+/// The state that a rollback would go back to is not possible any more.
+fn gone(case: &Case) -> bool {
+    rehearsal::allows(case.facts, case.reference, case.now).is_err_and(|refusal| rehearsal::refuses(refusal.reason))
 }
