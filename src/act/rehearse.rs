@@ -23,6 +23,8 @@ use crate::plan::{content, references};
 
 /// More references of one template are not looked at.
 const MOST_REFERENCES: usize = 64;
+/// The most characters of the target's name in the name of its pod.
+const LONGEST_NAME: usize = 200;
 /// The longest sentence of the API server that is repeated, in characters.
 const LONGEST_MESSAGE: usize = 400;
 /// Whether an object exists is all that we want to know: of a Secret, nothing else is even sent.
@@ -268,9 +270,12 @@ impl Rehearsal<'_> {
 
 /// As its ReplicaSet would make it, and as if one did: policies may refuse a pod that nobody controls.
 fn pod(template: &Value, namespace: &str, workload: &Step) -> Value {
+    let short: String = workload.object.name.chars().take(LONGEST_NAME).collect();
     let mut metadata = json!({
         "namespace": namespace,
         "generateName": format!("{}-", workload.object.name),
+        // Else the API server draws one, and its answer reads differently every time.
+        "name": format!("{}-rehearsal", short.trim_end_matches(['-', '.'])),
         "ownerReferences": [{
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",

@@ -82,6 +82,7 @@ pub async fn run(args: &Plan) -> anyhow::Result<()> {
         }
     };
     notes.push("other targets are not looked at, so neither a budget nor the brake holds anything here".to_owned());
+    notes.push("no rehearsal: whether a stable state could still be restored was not asked".to_owned());
     let now = args.at.unwrap_or_else(clock::now);
     let report = Report::of(&facts, &foresee(&facts, now), now, notes);
     match args.output {

@@ -11,7 +11,7 @@ use super::closure;
 use super::facts::{Facts, RecoveryFacts, Workload};
 use super::rehearsal::Probe;
 use super::{rehearsal, states};
-use crate::api::recovery::{Remediation, Remedy, StepState};
+use crate::api::recovery::{Remediation, Remedy, Step, StepState};
 
 /// What is still missing before `recovery` may be called recovered; empty when everything is back.
 #[must_use]
@@ -71,8 +71,12 @@ fn health(facts: &Facts, assessment: &Assessment, target: &Workload) -> Vec<Stri
 #[must_use]
 pub(super) fn probe(facts: &Facts, recovery: &RecoveryFacts, from: Timestamp) -> Probe {
     let journal = &recovery.journal;
+    let restores = |step: &Step| {
+        let restore = matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreConfigMap);
+        restore && step.state == StepState::Done
+    };
     let restored = facts.states.iter().find(|state| state.name == journal.stable_state);
-    match restored.filter(|_| journal.decision.remedy == Remedy::Rollback && journal.attempt > 0) {
+    match restored.filter(|_| journal.steps.iter().any(restores)) {
         Some(state) => rehearsal::probe(facts, state, from),
         None => Probe::Passed,
     }

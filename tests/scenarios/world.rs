@@ -1114,7 +1114,9 @@ impl World {
         let wanted = usize::try_from(self.target().replicas).unwrap();
         let ready = self.facts.live_pods().filter(|pod| pod.ready).count();
         assert!(ready >= wanted, "Recovered with {ready} of {wanted} pods ready: {recovery:#?}");
-        if recovery.journal.decision.remedy == Remedy::Rollback && self.facts.rehearsals.every.is_some() {
+        let restores = [Remediation::RestoreTemplate, Remediation::RestoreConfigMap];
+        let restored = |step: &Step| step.state == StepState::Done && restores.contains(&step.remediation);
+        if recovery.journal.steps.iter().any(restored) && self.facts.rehearsals.every.is_some() {
             let answer = self.answer_about(&recovery.journal.stable_state).expect("a rehearsal of what was restored");
             let converged = recovery.journal.timeline.converged.as_ref().expect("converged").0;
             let again =

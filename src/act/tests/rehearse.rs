@@ -113,6 +113,7 @@ async fn the_pod_is_as_its_replica_set_would_make_it() {
     assert_eq!(pod["spec"], good()["template"]["spec"]);
     assert_eq!(pod["metadata"]["labels"], json!({"app": "c"}));
     assert_eq!(pod["metadata"]["generateName"], "checkout-");
+    assert_eq!(pod["metadata"]["name"], "checkout-rehearsal", "the same name gives the same answer");
     assert_eq!(pod["metadata"]["ownerReferences"][0]["kind"], "ReplicaSet");
 }
 

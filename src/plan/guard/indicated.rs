@@ -50,5 +50,6 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
 
 /// The state that a rollback would go back to is not possible any more.
 fn gone(case: &Case) -> bool {
-    rehearsal::allows(case.facts, case.reference, case.now).is_err_and(|refusal| rehearsal::refuses(refusal.reason))
+    let allowed = rehearsal::allows(case.facts, case.reference, Remedy::Rollback, case.now);
+    allowed.is_err_and(|refusal| rehearsal::refuses(refusal.reason))
 }

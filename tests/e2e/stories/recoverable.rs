@@ -70,6 +70,16 @@ pub async fn a_deleted_service_account_is_told_before_it_matters(story: &mut Sto
     delete_identity(story).await?;
     let message = says(story, "False", Reason::PodRefused).await?;
     ensure!(message.contains("serviceaccount \"shop\" not found"), "{message}");
+    // The same answer again and again is written once.
+    let (written, asked) = (story.writes().await?.len(), refusals(story).await?);
+    eventually("some more refusals", SOON, async || {
+        let more = refusals(story).await? - asked;
+        ensure!(more >= 3, "{more}");
+        Ok(())
+    })
+    .await?;
+    let more = story.writes().await?.split_off(written);
+    ensure!(more.is_empty(), "{:?}", lines(&more));
     let healthy = |policy: &RecoveryPolicyStatus| {
         policy.conditions.iter().any(|found| found.type_ == "TargetHealthy" && found.status == "True")
     };
@@ -86,6 +96,12 @@ pub async fn a_deleted_service_account_is_told_before_it_matters(story: &mut Sto
     let metrics = story.metrics().await?;
     ensure!(metrics.contains("homeostat_rehearsals_total{result=\"Infeasible\"}"), "{metrics}");
     Ok(())
+}
+
+/// How often a pod was refused to the operator in a dry run.
+async fn refusals(story: &Story) -> Result<usize> {
+    let asked = story.cluster.audit_of(&service_account(story.namespace.name(), ACCOUNT)).await?;
+    Ok(asked.iter().filter(|event| event.resource == "pods" && event.dry_run && event.code == 403).count())
 }
 
 /// An admission policy for one kind in this namespace.
@@ -185,10 +201,8 @@ pub async fn a_full_quota_is_no_obstacle_and_a_lowered_one_is(story: &mut Story)
     deploy(story, "v1", json!({}), json!({})).await?;
     story.await_stable().await?;
     says(story, "True", Reason::StateReady).await?;
-    let refused = |event: &cluster::AuditEvent| event.resource == "pods" && event.dry_run && event.code == 403;
-    let account = service_account(story.namespace.name(), ACCOUNT);
     eventually("a pod to be asked for that the quota refuses", SOON, async || {
-        ensure!(story.cluster.audit_of(&account).await?.iter().any(refused), "none");
+        ensure!(refusals(story).await? > 0, "none");
         Ok(())
     })
     .await?;
