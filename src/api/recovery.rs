@@ -372,6 +372,14 @@ impl Remedy {
     }
 }
 
+impl Remediation {
+    /// Whether it brings content of a stable state back.
+    #[must_use]
+    pub const fn restores(self) -> bool {
+        matches!(self, Self::RestoreTemplate | Self::RestoreObject | Self::RemoveObject)
+    }
+}
+
 impl RecoverySpec {
     /// A Recovery that begins with this journal, and that no person has spoken to yet.
     #[must_use]

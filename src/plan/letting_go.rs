@@ -166,8 +166,9 @@ fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
     state.members.iter().find_map(|member| {
         let kind = MemberKind::of(&member.kind)?;
         let live = closure::live_of(facts, kind, &member.name).1;
-        let of_member =
-            |step: &&Step| restores_content(step) && step.object.kind == member.kind && step.object.name == member.name;
+        let of_member = |step: &&Step| {
+            step.remediation.restores() && step.object.kind == member.kind && step.object.name == member.name
+        };
         let expected = match journal.steps.iter().rev().find(of_member) {
             // What the plan left alone may be anybody's to change, but for what the pods are made of.
             None => live == member.digest || !kind.referred_to() || kind.group() == Some(Group::GuardRails),
@@ -180,9 +181,5 @@ fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
 
 /// Some content was put back in this incident.
 fn restored(journal: &Journal) -> bool {
-    journal.steps.iter().any(|step| restores_content(step) && step.state == StepState::Done)
-}
-
-fn restores_content(step: &Step) -> bool {
-    matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreObject | Remediation::RemoveObject)
+    journal.steps.iter().any(|step| step.remediation.restores() && step.state == StepState::Done)
 }

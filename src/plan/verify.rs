@@ -71,10 +71,7 @@ fn health(facts: &Facts, assessment: &Assessment, target: &Workload) -> Vec<Stri
 #[must_use]
 pub(super) fn probe(facts: &Facts, recovery: &RecoveryFacts, from: Timestamp) -> Probe {
     let journal = &recovery.journal;
-    let restores = |step: &Step| {
-        let restore = matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RestoreConfigMap);
-        restore && step.state == StepState::Done
-    };
+    let restores = |step: &Step| step.remediation.restores() && step.state == StepState::Done;
     let restored = facts.states.iter().find(|state| state.name == journal.stable_state);
     match restored.filter(|_| journal.steps.iter().any(restores)) {
         Some(state) => rehearsal::probe(facts, state, from),
