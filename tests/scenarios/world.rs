@@ -1114,7 +1114,7 @@ impl World {
         let wanted = usize::try_from(self.target().replicas).unwrap();
         let ready = self.facts.live_pods().filter(|pod| pod.ready).count();
         assert!(ready >= wanted, "Recovered with {ready} of {wanted} pods ready: {recovery:#?}");
-        let restores = [Remediation::RestoreTemplate, Remediation::RestoreConfigMap];
+        let restores = [Remediation::RestoreTemplate, Remediation::RestoreObject, Remediation::RemoveObject];
         let restored = |step: &Step| step.state == StepState::Done && restores.contains(&step.remediation);
         if recovery.journal.steps.iter().any(restored) && self.facts.rehearsals.every.is_some() {
             let answer = self.answer_about(&recovery.journal.stable_state).expect("a rehearsal of what was restored");
