@@ -17,12 +17,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use cluster::{Cluster, Options, eventually};
 use futures::{Stream, StreamExt, TryStreamExt};
-use homeostat::api::{Outcome, Phase, Recovery, RecoveryPolicy};
+use homeostat::api::{Outcome, Phase, Recovery, RecoveryBudget, RecoveryPolicy};
 use homeostat::clock;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use serde_json::json;
 
 use story::{Story, app};
@@ -48,6 +48,7 @@ async fn measure(incidents: usize) -> Result<Figures> {
     let mut story = Story::begin(Arc::clone(&cluster), "latency", Path::new(env!("CARGO_BIN_EXE_homeostat"))).await?;
     // No proxy between: it would be measured as well.
     story.connect_directly().await?;
+    unlimited(&cluster).await?;
     story.start_operator(&["--lease-duration", "15s"]).await?;
     prepare(&story, incidents).await?;
 
@@ -66,6 +67,15 @@ async fn measure(incidents: usize) -> Result<Figures> {
     story.end().await?;
     cluster.stop().await?;
     Ok(figures)
+}
+
+/// Everything breaks here, one after the other: that is to be measured, and not restrained.
+async fn unlimited(cluster: &Cluster) -> Result<()> {
+    let budgets: Api<RecoveryBudget> = Api::all(cluster.client());
+    let limit = json!({"maxTargets": 10_000, "maxPercent": 100});
+    let spec = json!({"cluster": limit, "namespace": limit, "brake": {"minTargets": 10_000}});
+    let budget = serde_json::from_value(json!({"metadata": {"name": "bench"}, "spec": spec}))?;
+    budgets.create(&PostParams::default(), &budget).await.map(drop).context("create a RecoveryBudget")
 }
 
 /// All Deployments and policies, each in a verified stable state.

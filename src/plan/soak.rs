@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::assess::{Assessment, Verdict};
 use super::closure::{self, live_members};
-use super::facts::Facts;
+use super::facts::{Facts, ObjectFacts};
+use super::member::MemberKind;
 use super::memory::{Memory, Since};
 use super::states;
 use crate::api::stable_state::{LARGEST_MEMBER, MOST_MEMBERS};
@@ -44,7 +45,7 @@ pub enum Soak {
 pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Timestamp) -> Soak {
     let (Some(policy), Some(target)) = (&facts.policy, &facts.target) else { return Soak::Broken };
     let undisturbed = facts.open_recovery().is_none() && !target.paused && !target.deleting;
-    if assessment.verdict != Verdict::Stable || !undisturbed {
+    if assessment.verdict != Verdict::Stable || !undisturbed || lacks_account(facts) {
         memory.soak = None;
         return Soak::Broken;
     }
@@ -74,6 +75,12 @@ pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Ti
         restarts: restarts(facts, memory),
         time_to_ready: slowest.unwrap_or(0).max(0),
     })
+}
+
+/// Pods run on without their ServiceAccount, and none of them could be created again: that is no state to go back to.
+fn lacks_account(facts: &Facts) -> bool {
+    let account = |object: &ObjectFacts| object.kind == MemberKind::ServiceAccount && object.belongs;
+    facts.objects.iter().any(|object| account(object) && object.uid.is_empty())
 }
 
 /// Why the closure cannot be recorded, if it cannot.

@@ -92,7 +92,7 @@ async fn missing_image(story: &Story) -> Result<()> {
 async fn upgraded_in_the_middle(story: &Story, cluster: &Cluster) -> Result<()> {
     let known = story.recoveries().await?.len();
     story.change::<RecoveryPolicy>(WEB, json!({"spec": {"verification": {"window": "15s"}}})).await?;
-    shop::release(story, json!({"image": "homeostat.test/patient:absent"})).await?;
+    shop::release(story, json!({"image": "homeostat.test/patient:absent-2"})).await?;
     eventually("a new Recovery to verify", SOON, async || {
         let all = story.recoveries().await?;
         let newest = all.get(known).context("there is none")?;
@@ -122,7 +122,7 @@ async fn uninstalled_and_back(story: &Story, cluster: &Cluster, stable: &StableS
     let again = story.await_stable().await?;
     ensure!(again.metadata.uid == stable.metadata.uid, "the stable state was not recognised");
     let known = story.recoveries().await?.len();
-    shop::release(story, json!({"image": "homeostat.test/patient:absent"})).await?;
+    shop::release(story, json!({"image": "homeostat.test/patient:absent-3"})).await?;
     closed_after(story, known, Outcome::Recovered).await
 }
 

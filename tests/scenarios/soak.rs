@@ -1,6 +1,7 @@
 //! How a stable state is earned.
 
 use homeostat::api::Reason;
+use homeostat::plan::member::MemberKind;
 
 use crate::world::{Behaviour, World, seconds};
 
@@ -99,4 +100,17 @@ fn a_recorded_state_is_not_recorded_again() {
     world.run(300);
     assert_eq!(world.facts.states.len(), 1);
     assert_eq!(world.condition("Recoverable"), ("True".into(), Reason::StateReady.as_str().into()));
+}
+
+#[test]
+fn without_its_service_account_nothing_is_earned() {
+    let mut world = World::new(3);
+    world.attach(MemberKind::ServiceAccount, "own", "");
+    world.facts.objects[0].uid.clear();
+    world.run(300);
+    assert!(world.facts.states.is_empty());
+    world.facts.objects[0].uid = "uid-of-own".into();
+    world.edit(MemberKind::ServiceAccount, "own", "there");
+    world.run(120);
+    assert_eq!(world.facts.states.len(), 1);
 }
