@@ -151,6 +151,7 @@ installed: ## Only the operator as pods on real nodes, installed by Helm
 .PHONY: test-all
 test-all: test incidents demo ## test, all incidents, a longer simulation, and the demo
 	HOMEOSTAT_SIMULATIONS=1000 $(CARGO) test --locked --test scenarios simulation
+	HOMEOSTAT_EVERY_KILL=1 $(CARGO) test --locked --test e2e -- longest_saga
 
 .PHONY: bench-latency
 bench-latency: ## Time from fault to first action, measured on a real control plane

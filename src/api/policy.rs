@@ -447,10 +447,25 @@ pub struct Drift {
     /// `0.00` = there; `1.00` = nothing is as it was.
     #[schemars(length(max = 8))]
     pub distance: String,
+    /// Which way the distance went when it last changed. `Steady` at 0.
+    #[serde(default)]
+    pub trend: Trend,
     /// The parts of the distance that are not zero.
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub components: Vec<DriftComponent>,
+}
+
+/// Which way a distance goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Trend {
+    /// It did not change, or there is none.
+    #[default]
+    Steady,
+    /// Towards the stable state.
+    Converging,
+    /// Away from it.
+    Diverging,
 }
 
 /// One part of the distance.

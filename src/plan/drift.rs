@@ -10,9 +10,11 @@
 //!
 //! The weights say what hurts a user first. They order states of one target; they compare nothing across targets.
 
+use std::cmp::Ordering;
+
 use super::closure::differences;
 use super::facts::{Facts, StateFacts};
-use crate::api::policy::{Drift, DriftComponent};
+use crate::api::policy::{Drift, DriftComponent, Trend};
 
 const CLOSURE: f64 = 0.40;
 const READINESS: f64 = 0.30;
@@ -49,9 +51,43 @@ pub fn distance(facts: &Facts, state: &StateFacts) -> Option<Drift> {
         let message = message.chars().take(512).collect();
         DriftComponent { name: name.into(), share: format!("{:.2}", weight * share), message }
     });
-    Some(Drift { distance: format!("{distance:.2}"), components: components.collect() })
+    Some(Drift { distance: format!("{distance:.2}"), trend: Trend::Steady, components: components.collect() })
+}
+
+/// Which way it went since `written`. While the distance stays the same, so does the trend: it is a function of what is
+/// written, and writing it twice changes nothing.
+pub(super) fn trend(written: Option<&Drift>, drift: &Drift) -> Trend {
+    let number = |drift: &Drift| drift.distance.parse::<f64>().unwrap_or(0.0);
+    let (now, before) = (number(drift), written.map(number).unwrap_or(0.0));
+    match now.total_cmp(&before) {
+        _ if now == 0.0 => Trend::Steady,
+        Ordering::Less => Trend::Converging,
+        Ordering::Greater => Trend::Diverging,
+        Ordering::Equal => written.map_or(Trend::Steady, |written| written.trend),
+    }
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { (part as f64 / whole as f64).min(1.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trend_is_that_of_the_last_change_and_steady_at_home() {
+        let at = |distance: &str, trend| Drift { distance: distance.into(), trend, components: vec![] };
+        let cases = [
+            (None, "0.00", Trend::Steady),
+            (None, "0.40", Trend::Diverging),
+            (Some(at("0.40", Trend::Diverging)), "0.40", Trend::Diverging),
+            (Some(at("0.40", Trend::Diverging)), "0.20", Trend::Converging),
+            (Some(at("0.20", Trend::Converging)), "0.20", Trend::Converging),
+            (Some(at("0.20", Trend::Converging)), "0.00", Trend::Steady),
+        ];
+        for (written, distance, expected) in cases {
+            assert_eq!(trend(written.as_ref(), &at(distance, Trend::Steady)), expected, "{written:?} to {distance}");
+        }
+    }
 }

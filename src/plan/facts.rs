@@ -230,6 +230,9 @@ pub struct PodFacts {
     pub revision: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// The node it was placed on; empty while it is not.
+    #[serde(default)]
+    pub node: String,
     /// When it was created (whole seconds).
     pub created: Timestamp,
     /// Its Ready condition.

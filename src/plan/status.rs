@@ -13,7 +13,7 @@ use super::memory::{Memory, Since};
 use super::soak::Soak;
 use super::{recoverable, states};
 use crate::api::condition::{ConditionType, condition};
-use crate::api::policy::{RecoveryPolicyStatus, State};
+use crate::api::policy::{Drift, RecoveryPolicyStatus, State};
 use crate::api::recovery::Journal;
 use crate::api::{Phase, Reason};
 
@@ -58,7 +58,10 @@ pub(super) fn status(
         observed_generation: policy.generation,
         state: state(assessment, soak, open, suspended, at_home),
         conditions: conditions.collect(),
-        drift: reference.as_ref().ok().and_then(|state| drift::distance(facts, state)),
+        drift: reference.as_ref().ok().and_then(|state| drift::distance(facts, state)).map(|drift| {
+            let trend = drift::trend(policy.status.drift.as_ref(), &drift);
+            Drift { trend, ..drift }
+        }),
         stable_state: reference.map(|state| state.name.clone()).unwrap_or_default(),
         active_recovery: open.map(|(name, _)| name.to_owned()).unwrap_or_default(),
     }

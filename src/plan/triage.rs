@@ -54,15 +54,17 @@ pub fn triage(facts: &Facts, assessment: &Assessment, symptom: &Symptom, referen
     Triage { suspect: Suspect::Change, reason: Reason::ChangeReverted, message }
 }
 
-/// Some pods are bad while more pods of the same revision are good, and no rollout explains it.
+/// Some pods are bad while more pods of the same revision are good, and no rollout explains it. One that has no place to
+/// run is not bad itself: its successor would have none either.
 fn few_among_good(facts: &Facts, assessment: &Assessment) -> Option<String> {
     let present = facts.present_revisions();
     let (bad, others): (Vec<&PodFacts>, Vec<&PodFacts>) =
         facts.live_pods().partition(|pod| assessment.bad_pods.contains(&pod.uid));
     let good = others.iter().filter(|pod| pod.ready && present.contains(pod.revision.as_str())).count();
     let same_revision = bad.iter().all(|pod| present.contains(pod.revision.as_str()));
+    let placed = bad.iter().all(|pod| !pod.node.is_empty());
     let first = bad.first()?;
-    (same_revision && !assessment.rolling && good > bad.len()).then(|| {
+    (same_revision && placed && !assessment.rolling && good > bad.len()).then(|| {
         format!(
             "{} of {} pods of one revision are bad, for example {}; {good} are good",
             bad.len(),

@@ -154,3 +154,13 @@ fn a_pod_whose_image_cannot_be_pulled_is_left_where_it_is() {
     world.assert_holds(Reason::NoChangeToRevert);
     assert!(world.effects.is_empty(), "{:?}", world.effects);
 }
+
+#[test]
+fn a_pod_without_a_place_is_not_taken_out() {
+    let mut world = World::stable(5);
+    let bad = world.break_pod(1);
+    world.facts.pods.iter_mut().find(|pod| pod.uid == bad).unwrap().node.clear();
+    world.run(120);
+    assert_eq!(world.count(Remediation::QuarantinePod), 0);
+    assert_eq!(world.journal().suspect, Suspect::Unknown);
+}

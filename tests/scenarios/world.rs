@@ -951,6 +951,7 @@ impl World {
             uid,
             revision: revision.into(),
             labels,
+            node: "node-1".into(),
             created: self.now,
             ready_since: Some(self.now),
             ..PodFacts::default()

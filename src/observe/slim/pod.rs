@@ -18,6 +18,8 @@ pub(crate) struct Pod {
     pub(crate) quarantined_by: Option<Box<str>>,
     inspect_until: Option<Timestamp>,
     labels: Box<[(Box<str>, Box<str>)]>,
+    /// The node it was placed on; empty while it is not.
+    node: Box<str>,
     created: Timestamp,
     ready: bool,
     ready_since: Option<Timestamp>,
@@ -45,6 +47,7 @@ impl Pod {
             uid: uid.to_owned(),
             revision: self.revision.to_string(),
             labels: self.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            node: self.node.to_string(),
             created: self.created,
             ready: self.ready,
             ready_since: self.ready_since,
@@ -57,6 +60,12 @@ impl Pod {
             inspect_until: self.inspect_until,
         }
     }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodSpec {
+    node_name: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -129,6 +138,7 @@ pub(super) fn pod(parts: &Parts<'_>) -> Result<Option<Pod>, serde_json::Error> {
         Some(set) if set.replica_set => &set.name,
         Some(_) => metadata.label(REVISION).unwrap_or_default(),
     };
+    let PodSpec { node_name } = part::<Option<PodSpec>>(parts.spec)?.unwrap_or_default();
     let status: Option<PodStatus> = part(parts.status)?;
     let status = status.unwrap_or_default();
     let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
@@ -139,6 +149,7 @@ pub(super) fn pod(parts: &Parts<'_>) -> Result<Option<Pod>, serde_json::Error> {
         inspect_until: metadata.annotation(mark::INSPECT_UNTIL).and_then(|until| until.parse().ok()),
         controller,
         labels: labels.map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect(),
+        node: node_name.unwrap_or_default().into(),
         created: metadata.created(),
         ready: ready.is_some_and(|condition| condition.status == "True"),
         ready_since: ready.and_then(|condition| condition.last_transition_time),

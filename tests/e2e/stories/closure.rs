@@ -6,7 +6,7 @@ use homeostat::api::recovery::{Approval, ApprovalDecision, Remedy};
 use homeostat::api::{Journal, Outcome, Phase, Reason, Recovery, StableState};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Pod, ResourceQuota, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -16,7 +16,8 @@ use kube::core::NamespaceResourceScope;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::story::app::{self, WEB};
+use crate::Tale;
+use crate::story::app::{self, SETTINGS, WEB};
 use crate::story::{SOON, Story, lines};
 
 /// The ServiceAccount in whose name guard rails are written.
@@ -63,7 +64,7 @@ async fn stable(story: &mut Story, policy: Value) -> Result<StableState> {
     story.start_operator(&[]).await?;
     let mut deployment = app::deployment(WEB, "v1", 2);
     deployment["spec"]["template"]["spec"]["serviceAccountName"] = json!("shop");
-    story.create::<k8s_openapi::api::core::v1::ConfigMap>(app::config_map("5s")).await?;
+    story.create::<ConfigMap>(app::config_map("5s")).await?;
     story.create::<Service>(app::service()).await?;
     story.create::<Deployment>(deployment).await?;
     story.create::<homeostat::api::RecoveryPolicy>(app::policy(policy)).await?;
@@ -111,27 +112,79 @@ async fn outage(story: &Story, what: &str, healed: impl AsyncFn() -> Result<()>)
     story.closed(Outcome::Recovered).await
 }
 
-pub async fn everything_that_was_changed_is_put_back(story: &mut Story) -> Result<()> {
-    stable(story, json!({})).await?;
+async fn change_everything(story: &Story) -> Result<()> {
     story.change::<ServiceAccount>("shop", json!({"automountServiceAccountToken": true})).await?;
     story.change::<Service>(WEB, json!({"spec": {"sessionAffinity": "ClientIP"}})).await?;
     story.change::<Ingress>(WEB, json!({"spec": {"ingressClassName": "other"}})).await?;
     story.change::<PodDisruptionBudget>(WEB, json!({"spec": {"minAvailable": 2}})).await?;
-    story.change::<HorizontalPodAutoscaler>(WEB, json!({"spec": {"maxReplicas": 9}})).await?;
-    let recovery = outage(story, "everything to be as it was", async || {
-        let account = story.api::<ServiceAccount>().get("shop").await?.automount_service_account_token;
-        let service = story.api::<Service>().get(WEB).await?.spec.and_then(|spec| spec.session_affinity);
-        let ingress = story.api::<Ingress>().get(WEB).await?.spec.and_then(|spec| spec.ingress_class_name);
-        let scale = story.api::<HorizontalPodAutoscaler>().get(WEB).await?.spec.max_replicas;
-        let found = (account, service.as_deref(), ingress.as_deref(), scale);
-        ensure!(found == (Some(false), Some("None"), None, 4), "{found:?}");
-        Ok(())
-    })
-    .await?;
+    story.change::<HorizontalPodAutoscaler>(WEB, json!({"spec": {"maxReplicas": 9}})).await.map(drop)
+}
+
+async fn as_it_was(story: &Story) -> Result<()> {
+    let account = story.api::<ServiceAccount>().get("shop").await?.automount_service_account_token;
+    let service = story.api::<Service>().get(WEB).await?.spec.and_then(|spec| spec.session_affinity);
+    let ingress = story.api::<Ingress>().get(WEB).await?.spec.and_then(|spec| spec.ingress_class_name);
+    let scale = story.api::<HorizontalPodAutoscaler>().get(WEB).await?.spec.max_replicas;
+    let found = (account, service.as_deref(), ingress.as_deref(), scale);
+    ensure!(found == (Some(false), Some("None"), None, 4), "{found:?}");
+    Ok(())
+}
+
+pub async fn everything_that_was_changed_is_put_back(story: &mut Story) -> Result<()> {
+    stable(story, json!({})).await?;
+    change_everything(story).await?;
+    let recovery = outage(story, "everything to be as it was", async || as_it_was(story).await).await?;
     ensure!(recovery.journal().decision.remedy == Remedy::Rollback, "{:?}", recovery.journal().decision);
     let writes = lines(&story.workload_writes().await?);
     let first = writes.first().map(String::as_str);
     ensure!(first == Some("patch serviceaccounts/shop"), "what is needed first goes first: {writes:?}");
+    story.nothing_is_owned_by_us(&["serviceaccount/shop", "service/web", "ingress/web", "pdb/web", "hpa/web"]).await
+}
+
+/// The longest saga writes this often, records of ours included.
+const WRITES: usize = 17;
+
+/// One story for some writes of the longest saga after which the operator is killed; for each with
+/// HOMEOSTAT_EVERY_KILL=1.
+pub fn kills() -> Vec<Tale> {
+    let every = std::env::var("HOMEOSTAT_EVERY_KILL").is_ok_and(|value| value == "1");
+    let tale = |n: usize| {
+        let name = format!("closure::killed_after_write_{n}_of_the_longest_saga_the_end_is_the_same");
+        Tale::new(name, move |story| Box::pin(killed_after(story, n)))
+    };
+    (1..=WRITES).step_by(if every { 1 } else { 5 }).map(tale).collect()
+}
+
+async fn killed_after(story: &mut Story, n: usize) -> Result<()> {
+    stable(story, json!({})).await?;
+    change_everything(story).await?;
+    story.change::<ConfigMap>(SETTINGS, json!({"data": {"TIMEOUT": "never"}})).await?;
+    // The status says so before the hold is set: from here on, every write belongs to the incident.
+    story.policy("to see the change", |status| status.drift.as_ref().is_some_and(|d| d.distance != "0.00")).await?;
+    let hold = story.proxy.hold_after_write(n);
+    let bad = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": app::image("crash")}]}}}});
+    story.change::<Deployment>(WEB, bad).await?;
+    let held = hold.reached(SOON).await;
+    held.with_context(|| format!("a recovery that is never killed has fewer than {n} writes"))?;
+    story.kill_operator().await?;
+    story.start_operator(&[]).await?;
+    story.closed(Outcome::Recovered).await?;
+    story.await_serving("v1", 2).await?;
+    as_it_was(story).await?;
+    let writes = story.workload_writes().await?;
+    let restored = writes.iter().filter(|write| !write.touches("/metadata/managedFields"));
+    let restored = lines(&restored.cloned().collect::<Vec<_>>());
+    let expected = [
+        "patch serviceaccounts/shop",
+        "patch configmaps/web-settings",
+        "patch deployments/web",
+        "patch poddisruptionbudgets/web",
+        "patch horizontalpodautoscalers/web",
+        "patch services/web",
+        "patch ingresses/web",
+    ];
+    ensure!(restored == expected, "each once, in this order: {restored:?}");
+    ensure!(story.recoveries().await?.len() == 1, "more than one incident");
     story.nothing_is_owned_by_us(&["serviceaccount/shop", "service/web", "ingress/web", "pdb/web", "hpa/web"]).await
 }
 

@@ -45,7 +45,8 @@ pub fn all() -> Vec<Tale> {
         workloads::a_frozen_stateful_set_is_let_go_as_it_was,
         workloads::a_frozen_daemon_set_is_let_go_as_it_was,
         people::a_word_in_the_middle_of_our_write_is_heard,
-        rollback::the_next_helm_upgrade_meets_no_conflict,
+        rollback::the_next_helm_upgrades_meet_no_conflict,
+        rollback::the_next_three_way_helm_upgrades_win,
         failover::a_standby_that_is_not_ready_is_not_used,
         people::a_fix_meanwhile_wins_over_our_freeze,
         people::a_fix_while_we_verify_wins,
@@ -73,5 +74,6 @@ pub fn all() -> Vec<Tale> {
         hostile::policies_are_refused_or_explained,
     ];
     all.extend(faults::kills());
+    all.extend(closure::kills());
     all
 }

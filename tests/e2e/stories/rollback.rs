@@ -184,8 +184,8 @@ pub async fn only_as_many_states_are_kept_as_the_policy_says(story: &mut Story) 
     .await
 }
 
-/// A chart of the user's, installed and upgraded with Helm 4; after a recovery the next upgrade goes through and wins.
-pub async fn the_next_helm_upgrade_meets_no_conflict(story: &mut Story) -> Result<()> {
+/// A chart of the user's, installed and upgraded with Helm; after a recovery the next upgrades go through and win.
+async fn helm_goes_on(story: &mut Story, apply: &str) -> Result<()> {
     let chart = story.cluster.run_directory().join(format!("{}-chart", story.namespace.name()));
     write_chart(&chart)?;
     let chart = chart.to_str().context("the run directory is not UTF-8")?.to_owned();
@@ -193,7 +193,7 @@ pub async fn the_next_helm_upgrade_meets_no_conflict(story: &mut Story) -> Resul
     let cluster = std::sync::Arc::clone(&story.cluster);
     let helm = async |verb: &str, tag: &str, timeout: &str| {
         let values = format!("tag={tag},timeout={timeout}");
-        cluster.helm(&[verb, "shop", &chart, "--namespace", &namespace, "--set", &values]).await
+        cluster.helm(&[verb, "shop", &chart, "--namespace", &namespace, apply, "--set", &values]).await
     };
     story.start_operator(&[]).await?;
     helm("install", "v1", "5s").await?;
@@ -205,7 +205,20 @@ pub async fn the_next_helm_upgrade_meets_no_conflict(story: &mut Story) -> Resul
     story.nothing_is_owned_by_us(&["deployment/web", "configmap/web-settings"]).await?;
     helm("upgrade", "v3", "7s").await?;
     await_settings(story, "7s").await?;
-    story.await_serving("v3", 2).await
+    story.await_serving("v3", 2).await?;
+    helm("upgrade", "v4", "8s").await?;
+    await_settings(story, "8s").await?;
+    story.await_serving("v4", 2).await
+}
+
+/// Helm 4 applies on the server.
+pub async fn the_next_helm_upgrades_meet_no_conflict(story: &mut Story) -> Result<()> {
+    helm_goes_on(story, "--server-side=true").await
+}
+
+/// Helm 3 merged three ways on the client; so does Helm 4 if asked.
+pub async fn the_next_three_way_helm_upgrades_win(story: &mut Story) -> Result<()> {
+    helm_goes_on(story, "--server-side=false").await
 }
 
 fn write_chart(folder: &std::path::Path) -> Result<()> {
