@@ -26,7 +26,7 @@ use crate::act::{Hands, Sealer};
 use crate::admin::{self, Health};
 use crate::leader::{self, Permit};
 use crate::metrics::Metrics;
-use crate::observe::Observer;
+use crate::observe::{Observer, SecretDigest};
 use crate::plan::facts::Ceiling;
 use crate::settings::Settings;
 use crate::{client, clock};
@@ -49,10 +49,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let sealer = Arc::new(sealer.context("failed to get the key for sealing stable states")?);
     let metrics = Arc::new(Metrics::default());
 
-    let (observer, mut reflectors) = Observer::start(&client, &settings.watch_namespaces, {
+    let secrets = settings.secrets.then(|| secret_digest(&sealer));
+    let verify = {
         let sealer = Arc::clone(&sealer);
-        move |state| sealer.verify(state)
-    });
+        move |state: &_| sealer.verify(state)
+    };
+    let (observer, mut reflectors) = Observer::start(&client, &settings.watch_namespaces, verify, secrets);
     let ready = Arc::new(AtomicBool::new(false));
     let health = Health { metrics: Arc::clone(&metrics), ready: Arc::clone(&ready) };
     let mut admin = Beside::start(|over| admin::serve(settings.admin_address, health, over));
@@ -63,7 +65,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let operator = Arc::new(Operator {
         hands,
         permit: permit.clone(),
-        ceiling: Ceiling { mode: settings.mode_ceiling, suspended: settings.suspend },
+        ceiling: Ceiling { mode: settings.mode_ceiling, suspended: settings.suspend, secrets: settings.secrets },
         announcer: Announcer::new(client.clone(), &settings.identity, Arc::clone(&metrics)),
         observer: observer.clone(),
         metrics,
@@ -97,6 +99,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     election.end().await;
     admin.end().await;
     outcome
+}
+
+fn secret_digest(sealer: &Arc<Sealer>) -> Box<SecretDigest> {
+    let sealer = Arc::clone(sealer);
+    Box::new(move |namespace, name, content| sealer.secret_digest(namespace, name, content))
 }
 
 /// A task that runs beside the work, and ends when it is told to.

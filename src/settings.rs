@@ -37,6 +37,9 @@ pub struct Settings {
     /// How often it is asked whether each policy's stable state could still be restored, while nothing changes.
     #[arg(long, default_value = "5m", value_parser = rehearsal_interval)]
     pub rehearsal_interval: Duration,
+    /// Look at Secrets, for policies that say so (`spec.closure.secrets`). Needs the rights of `capabilities.secrets`.
+    #[arg(long)]
+    pub secrets: bool,
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub admin_address: SocketAddr,

@@ -12,7 +12,6 @@ pub(super) enum Kind {
     /// A kind that can be a member of a closure.
     Member(MemberKind),
     Pod,
-    Secret,
     PersistentVolumeClaim,
     RecoveryPolicy,
     Recovery,
@@ -23,6 +22,7 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) const DEPLOYMENT: Self = Self::Member(MemberKind::Deployment);
     pub(super) const CONFIG_MAP: Self = Self::Member(MemberKind::ConfigMap);
+    pub(super) const SECRET: Self = Self::Member(MemberKind::Secret);
     pub(super) const WORKLOADS: [Self; 3] =
         [Self::DEPLOYMENT, Self::Member(MemberKind::StatefulSet), Self::Member(MemberKind::DaemonSet)];
     pub(super) const SERVICE: Self = Self::Member(MemberKind::Service);
@@ -40,7 +40,6 @@ impl Kind {
         match self {
             Self::Member(member) => member.name(),
             Self::Pod => "Pod",
-            Self::Secret => "Secret",
             Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::RecoveryPolicy => "RecoveryPolicy",
             Self::Recovery => "Recovery",
@@ -53,7 +52,6 @@ impl Kind {
         match self {
             Self::Member(member) => member.plural(),
             Self::Pod => "pods",
-            Self::Secret => "secrets",
             Self::PersistentVolumeClaim => "persistentvolumeclaims",
             Self::RecoveryPolicy => "recoverypolicies",
             Self::Recovery => "recoveries",
@@ -71,7 +69,7 @@ impl Kind {
         let namespace = segment(namespace)?;
         let version = match self {
             Self::Member(member) => member.api_version(),
-            Self::Pod | Self::Secret | Self::PersistentVolumeClaim => "v1",
+            Self::Pod | Self::PersistentVolumeClaim => "v1",
             Self::RecoveryPolicy | Self::Recovery | Self::StableState | Self::RecoveryBudget => {
                 return Ok(format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}"));
             }

@@ -15,6 +15,8 @@ use crate::clock;
 
 const JSON: &str = "application/json";
 const DRY_RUN: &str = "dryRun=All";
+/// What the API server says of a webhook that cannot be asked without an effect.
+pub(super) const NO_DRY_RUN: &str = "does not support dry run";
 const JSON_PATCH: &str = "application/json-patch+json";
 
 impl Hands {
@@ -39,7 +41,8 @@ impl Hands {
     /// Creates the object at `address`; its name is that in `object`.
     pub(super) async fn create(&self, address: Address<'_>, object: &Value) -> Result<Value, Error> {
         let path = self.written(&address.kind.collection(address.namespace)?);
-        self.call(in_name_of(address, request(Method::POST, &path, JSON, Some(object))?)?).await
+        let request = in_name_of(address, request(Method::POST, &path, JSON, Some(object))?)?;
+        self.call(request).await.map_err(|error| discreet(address, error))
     }
 
     /// Sends one JSON Patch. After a 422 the object is read again: if it changed since `live`, that is [`Error::Moved`]
@@ -53,7 +56,8 @@ impl Hands {
     ) -> Result<Value, Error> {
         let path = self.written(&format!("{}{subresource}", address.path()?));
         let request = request(Method::PATCH, &path, JSON_PATCH, Some(&json!(operations)))?;
-        let message = match self.call(in_name_of(address, request)?).await {
+        let answer = self.call(in_name_of(address, request)?).await;
+        let message = match answer.map_err(|error| discreet(address, error)) {
             Err(Error::Moved(message)) => message,
             answer => return answer,
         };
@@ -104,6 +108,22 @@ impl Hands {
             return Err(Error::NoPermit);
         }
         send(&self.client, request, self.deadline).await
+    }
+}
+
+/// Whoever refuses a Secret may quote it: of such an answer only its class is kept.
+fn discreet(address: Address<'_>, error: Error) -> Error {
+    let unquoted = || "what was said to that is not repeated, because it may quote the Secret".to_owned();
+    match error {
+        error if address.kind != Kind::SECRET => error,
+        Error::Moved(_) => Error::Moved(unquoted()),
+        Error::Forbidden(_) => Error::Forbidden(format!("to write {address}, or an admission rule refuses it")),
+        Error::Invalid(said) if said.contains(NO_DRY_RUN) => {
+            Error::Invalid(format!("an admission webhook for {address} {NO_DRY_RUN}"))
+        }
+        Error::Invalid(_) => Error::Invalid(unquoted()),
+        Error::Transient(_) => Error::Transient(unquoted()),
+        error => error,
     }
 }
 

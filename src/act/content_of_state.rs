@@ -7,7 +7,6 @@ use super::{Error, Hands, Task};
 use crate::api::StableState;
 use crate::api::stable_state::{Member, Review};
 use crate::plan::content;
-use crate::plan::member::MemberKind;
 
 /// What a state recorded of an object.
 pub(super) struct Recorded {
@@ -26,7 +25,8 @@ pub(super) async fn read(hands: &Hands, task: &Task<'_>) -> Result<Recorded, Err
         false => copied(hands, task, &member).await?,
         true => serde_json::from_str(&member.content).map_err(unreadable)?,
     };
-    if content::digest(&content::canonical(&content)) != task.step.to {
+    let address = task.member_address(task.member()?);
+    if hands.digest(address, &content::canonical(&content))? != task.step.to {
         let state = task.stable_state;
         return Err(Error::Invalid(format!(
             "the content of {object} in StableState {state} is not what its digest says"
@@ -61,9 +61,10 @@ async fn member(hands: &Hands, task: &Task<'_>) -> Result<Member, Error> {
 
 /// The content kept in an immutable copy. Its digest is checked by the caller, so that a forged copy is worthless.
 async fn copied(hands: &Hands, task: &Task<'_>, member: &Member) -> Result<Value, Error> {
-    let address = Address::new(Kind::CONFIG_MAP, task.namespace, &member.copy);
+    let kind = task.member()?;
+    let address = Address::new(Kind::Member(kind), task.namespace, &member.copy);
     let copy = hands.find(address).await?.ok_or_else(|| {
         Error::Invalid(format!("{address}, the copy that StableState {} needs, is missing", task.stable_state))
     })?;
-    Ok(content::of(MemberKind::ConfigMap, copy.object()))
+    Ok(content::of(kind, copy.object()))
 }

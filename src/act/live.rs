@@ -49,7 +49,12 @@ impl Live {
         at(&self.object, &["spec", "paused"]) == Some(&Value::Bool(true))
     }
 
-    /// Nobody may change a ConfigMap's content.
+    /// The type of a Secret.
+    pub(super) fn type_(&self) -> &str {
+        self.text(&["type"]).unwrap_or_default()
+    }
+
+    /// Nobody may change the content of a ConfigMap or Secret.
     pub(super) fn immutable(&self) -> bool {
         at(&self.object, &["immutable"]) == Some(&Value::Bool(true))
     }

@@ -48,6 +48,7 @@ pub use stable_state::StateRequest;
 use crate::api::stable_state::Group;
 use crate::api::{Remediation, Step};
 use crate::leader::Permit;
+use crate::plan::content;
 use crate::plan::member::MemberKind;
 use address::{Address, Kind};
 use call::Version;
@@ -222,6 +223,15 @@ impl Hands {
         }
         let found = self.find(address).await?;
         Ok(found.filter(|live| live.uid() == uid && !live.deleting()))
+    }
+
+    /// The digest of a member's content, as canonical JSON.
+    fn digest(&self, address: Address<'_>, content: &str) -> Result<String, Error> {
+        if address.kind != Kind::SECRET {
+            return Ok(content::digest(content));
+        }
+        let own = || Error::Invalid(format!("{address} keeps the key for seals, and is no member of anything"));
+        self.sealer.secret_digest(address.namespace, address.name, content).ok_or_else(own)
     }
 
     /// The object of this name as it is now, if there is one.

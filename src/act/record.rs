@@ -14,6 +14,7 @@ use crate::api::stable_state::Review;
 use crate::api::{GROUP, VERSION};
 use crate::api::{Journal, Phase, Recovery, RecoveryBudgetStatus, RecoveryPolicyStatus, RecoverySpec, StableState};
 use crate::plan::content;
+use crate::plan::member::MemberKind;
 
 /// The longest value a label can have.
 const LONGEST_LABEL: usize = 63;
@@ -126,12 +127,12 @@ impl Hands {
     /// Deletes a copy that no state needs any more, as the API server says, not as a cache does.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the ConfigMap is not a copy of ours.
-    pub async fn delete_copy(&self, namespace: &str, name: &str) -> Result<Receipt, Error> {
+    /// [`Error::Invalid`] if the object is not a copy of ours.
+    pub async fn delete_copy(&self, namespace: &str, kind: MemberKind, name: &str) -> Result<Receipt, Error> {
         let _alone = self.copies.write().await;
-        let address = Address::new(Kind::CONFIG_MAP, namespace, name);
+        let address = Address::new(Kind::Member(kind), namespace, name);
         let Some(live) = self.find(address).await? else { return Ok(Receipt::AlreadyDone) };
-        if live.label(COPY_OF).is_none() || !live.immutable() {
+        if !kind.copied() || live.label(COPY_OF).is_none() || !live.immutable() {
             return Err(Error::Invalid(format!("{address} is not a copy of ours; it is never deleted")));
         }
         for state in self.list(Kind::StableState, namespace).await? {

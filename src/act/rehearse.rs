@@ -12,7 +12,7 @@ use tokio::sync::RwLock;
 use tokio::time::timeout;
 
 use super::address::{Address, Kind};
-use super::call::{Version, request};
+use super::call::{NO_DRY_RUN, Version, request};
 use super::live::{Edit, Live};
 use super::quota::room_for_successor;
 use super::{Error, Hands, Receipt, Task, content_of_state, restore_object};
@@ -31,8 +31,6 @@ const LONGEST_MESSAGE: usize = 400;
 const METADATA_ONLY: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-/// What the API server says of a webhook that cannot be asked without an effect.
-const NO_DRY_RUN: &str = "does not support dry run";
 
 /// What one check came to. A check that found nothing wrong says nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,10 +135,14 @@ impl Rehearsal<'_> {
     /// What pods of the state need, that is there neither now nor by a restore.
     async fn references(&self, template: &Value) -> Vec<Finding> {
         let needed = references::required(template);
-        let restored = self.request.rollback.as_ref().map(|rollback| &rollback.config_maps);
-        let maps = needed.config_maps.iter().filter(|name| !restored.is_some_and(|names| names.contains(*name)));
-        let all = maps.map(|name| (Kind::CONFIG_MAP, name));
-        let all = all.chain(needed.secrets.iter().map(|name| (Kind::Secret, name)));
+        let all = needed.config_maps.iter().map(|name| (Kind::CONFIG_MAP, name));
+        let all = all.chain(needed.secrets.iter().map(|name| (Kind::SECRET, name)));
+        let restored = |(kind, name): &(Kind, &String)| match (&self.request.rollback, *kind) {
+            (Some(rollback), Kind::SECRET) => rollback.secrets.contains(*name),
+            (Some(rollback), _) => rollback.config_maps.contains(*name),
+            (None, _) => false,
+        };
+        let all = all.filter(|needed| !restored(needed));
         let all = all.chain(needed.claims.iter().map(|name| (Kind::PersistentVolumeClaim, name)));
         let mut findings = vec![];
         for (kind, name) in all.take(MOST_REFERENCES) {

@@ -6,8 +6,8 @@ use super::address::Address;
 use super::content_of_state::{self, Recorded};
 use super::live::{Edit, Live, at};
 use super::{Change, Effect, Error, Hands, Receipt, Task};
-use crate::plan::content;
 use crate::plan::member::MemberKind;
+use crate::plan::{content, secrets};
 
 pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Error> {
     let kind = task.member()?;
@@ -20,7 +20,10 @@ pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Er
         return create(hands, task, address, &stable?).await;
     };
     let present = content::of(kind, live.object());
-    let digest = content::digest(&content::canonical(&present));
+    if kind == MemberKind::Secret && !secrets::looked_at(live.type_()) {
+        return Err(Error::Invalid(format!("{address} is of a type that is never written")));
+    }
+    let digest = hands.digest(address, &content::canonical(&present))?;
     if live.deleting() {
         return Err(Error::Moved(format!("{address} is being deleted")));
     }
@@ -35,9 +38,14 @@ pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Er
         return hands.apply(address, live, Change::Moved("its content was changed meanwhile".to_owned())).await;
     }
     let stable = stable?;
-    if live.immutable() {
+    let other_type = kind == MemberKind::Secret && at(&present, &["type"]) != at(&stable.content, &["type"]);
+    if live.immutable() || other_type {
         // A crash between the two leaves it gone, and then it is created.
         hands.delete(address, &live).await?;
+        if hands.dry_run {
+            // It is still there, so that nothing of its name can be created to see whether it would be admitted.
+            return Ok(Effect::new(Receipt::Done, live.into_object()));
+        }
         return create(hands, task, address, &stable).await;
     }
     let edit = put_back(&live, kind, &present, &stable.content);
@@ -67,7 +75,10 @@ async fn create(hands: &Hands, task: &Task<'_>, address: Address<'_>, stable: &R
     match hands.create(address, &object).await {
         Ok(object) => Ok(Effect::new(Receipt::Done, object)),
         Err(Error::Conflict) => match hands.find(address).await? {
-            Some(live) => Ok(found(task, kind, live)),
+            Some(live) => {
+                let digest = hands.digest(address, &content::canonical(&content::of(kind, live.object())))?;
+                Ok(found(task, &digest, live))
+            }
             None => Err(Error::Conflict),
         },
         Err(Error::Moved(message)) => {
@@ -78,8 +89,8 @@ async fn create(hands: &Hands, task: &Task<'_>, address: Address<'_>, stable: &R
 }
 
 /// Somebody created it, perhaps we ourselves before a crash.
-fn found(task: &Task<'_>, kind: MemberKind, live: Live) -> Effect {
-    let receipt = match content::digest_of(kind, live.object()) == task.step.to {
+fn found(task: &Task<'_>, digest: &str, live: Live) -> Effect {
+    let receipt = match digest == task.step.to {
         true => Receipt::AlreadyDone,
         false => Receipt::Moved("it was created meanwhile with other content".to_owned()),
     };

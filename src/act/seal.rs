@@ -1,4 +1,5 @@
-//! The seal of stable states: who wrote a record, in which cluster, namespace and under which name.
+//! The seal of stable states: who wrote a record, in which cluster, namespace and under which name; and the digests of
+//! Secrets, which need the same key because from a plain one a short password could be guessed.
 //!
 //! The key lies in one Secret that the chart creates empty and keeps, and that is filled once. This module must not
 //! decide what becomes of a state whose seal is not ours, and never logs or formats the key.
@@ -21,11 +22,17 @@ use crate::plan::content;
 
 const KEY_LENGTH: usize = 32;
 
+/// What the key for the digests of Secrets is derived by. No record is sealed with it: those are JSON.
+const FOR_SECRETS: &[u8] = b"homeostat digests of Secrets, 1";
+
 /// Seals records and tells whether a seal is ours.
 #[derive(Clone)]
 pub struct Sealer {
     keyed: Hmac<Sha256>,
     key_id: String,
+    secrets: Hmac<Sha256>,
+    /// Namespace and name of the Secret with the key.
+    home: Option<(String, String)>,
 }
 
 impl Sealer {
@@ -37,8 +44,11 @@ impl Sealer {
         if key.len() != KEY_LENGTH {
             return Err(Error::Invalid(format!("the key for seals has {} bytes instead of {KEY_LENGTH}", key.len())));
         }
-        let keyed = Hmac::new_from_slice(key).map_err(|error| Error::Invalid(format!("the key for seals: {error}")))?;
-        Ok(Self { keyed, key_id: key_id.to_owned() })
+        let keyed = |key: &[u8]| {
+            Hmac::<Sha256>::new_from_slice(key).map_err(|error| Error::Invalid(format!("the key for seals: {error}")))
+        };
+        let for_secrets = keyed(key)?.chain_update(FOR_SECRETS).finalize().into_bytes();
+        Ok(Self { keyed: keyed(key)?, key_id: key_id.to_owned(), secrets: keyed(&for_secrets)?, home: None })
     }
 
     /// Reads the key from its Secret, and writes nothing. `None` if the Secret is still empty.
@@ -46,7 +56,7 @@ impl Sealer {
     /// # Errors
     /// If the Secret is missing, holds something that is not a key, or cannot be read.
     pub async fn read(client: &Client, namespace: &str, secret_name: &str) -> Result<Option<Self>, Error> {
-        let address = Address::new(Kind::Secret, namespace, secret_name);
+        let address = Address::new(Kind::SECRET, namespace, secret_name);
         of_secret(&read(client, address).await?, address)
     }
 
@@ -56,7 +66,7 @@ impl Sealer {
     /// # Errors
     /// If the Secret is missing, holds something that is not a key, or cannot be read or filled.
     pub async fn load(client: &Client, namespace: &str, secret_name: &str) -> Result<Self, Error> {
-        let address = Address::new(Kind::Secret, namespace, secret_name);
+        let address = Address::new(Kind::SECRET, namespace, secret_name);
         let secret = read(client, address).await?;
         // Filled before: the usual case.
         if let Some(sealer) = of_secret(&secret, address)? {
@@ -70,6 +80,16 @@ impl Sealer {
         let secret = read(client, address).await?;
         of_secret(&secret, address)?
             .ok_or_else(|| Error::Transient(format!("{address} is still empty after it was filled")))
+    }
+
+    /// The digest of a Secret's content, as canonical JSON. It says nothing to whoever does not have the key, and nothing
+    /// about Secrets of other namespaces. `None` for the Secret with the key itself, which is never looked at.
+    #[must_use]
+    pub fn secret_digest(&self, namespace: &str, name: &str, content: &str) -> Option<String> {
+        let home = |(of, named): &(String, String)| of == namespace && named == name;
+        let message = content::canonical(&json!([namespace, content]));
+        let digest = || content::hex(&self.secrets.clone().chain_update(message.as_bytes()).finalize().into_bytes());
+        (!self.home.as_ref().is_some_and(home)).then(digest)
     }
 
     /// The seal of a record in its place.
@@ -126,7 +146,8 @@ fn of_secret(secret: &Live, address: Address<'_>) -> Result<Option<Sealer>, Erro
     };
     let broken = |why: &str| Error::Invalid(format!("{address} does not hold a key: {why}; restore it from a backup"));
     let key: ByteString = serde_json::from_value(key.clone()).map_err(|_| broken("it is not base64"))?;
-    Sealer::new(&key.0, secret.uid()).map(Some).map_err(|error| broken(&error.to_string()))
+    let sealer = Sealer::new(&key.0, secret.uid()).map_err(|error| broken(&error.to_string()))?;
+    Ok(Some(Sealer { home: Some((address.namespace.to_owned(), address.name.to_owned())), ..sealer }))
 }
 
 async fn fill(client: &Client, address: Address<'_>, secret: &Live) -> Result<Value, Error> {

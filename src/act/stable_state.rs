@@ -1,4 +1,5 @@
-//! Record a stable state: live content, immutable copies of ConfigMaps, and the sealed record over them.
+//! Record a stable state: live content, immutable copies of ConfigMaps and Secrets, and the sealed record over them. What
+//! a Secret holds goes into its copy and nowhere else.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +13,16 @@ use crate::api::mark::{COPY_OF, POLICY, SWITCHED_BY};
 use crate::api::policy::TargetRef;
 use crate::api::stable_state::{Evidence, Group, LARGEST_MEMBER, MOST_MEMBERS, Member, Record};
 use crate::api::{StableState, StableStateSpec};
-use crate::plan::content;
 use crate::plan::member::MemberKind;
+use crate::plan::{content, secrets};
 
 /// Where `kubectl apply` keeps what it applied last.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The annotations of a Secret that are recorded: those by which Helm and Argo CD know what is theirs. Others may repeat
+/// what the Secret holds, as tools that keep what they applied do.
+const HARMLESS: [&str; 3] =
+    ["meta.helm.sh/release-name", "meta.helm.sh/release-namespace", "argocd.argoproj.io/tracking-id"];
 
 /// Labels and annotations larger than this, in bytes, are not recorded.
 const LARGEST_CREATION: usize = 65_536;
@@ -45,6 +51,7 @@ pub struct StateRequest {
 
 /// A member of the closure as found live, with the content that a copy is to keep.
 struct Found {
+    kind: MemberKind,
     member: Member,
     content: Value,
 }
@@ -97,35 +104,71 @@ impl Hands {
                     return Err(Error::Moved(format!("{address} was replaced by another of its name")));
                 }
             }
-            found.push(member(*kind, name, live)?);
+            found.push(self.member(address, *kind, live)?);
         }
         found.sort_by(|a, b| (&a.member.kind, &a.member.name).cmp(&(&b.member.kind, &b.member.name)));
         Ok(found)
     }
 
-    /// The immutable, content-addressed copy of a ConfigMap; shared between states.
+    /// A member as it is now. What is kept in a copy is not in the record.
+    fn member(&self, address: Address<'_>, kind: MemberKind, live: Option<Live>) -> Result<Found, Error> {
+        let mut member = Member {
+            kind: kind.name().to_owned(),
+            name: address.name.to_owned(),
+            absent: live.is_none(),
+            digest: String::new(),
+            content: String::new(),
+            copy: String::new(),
+            creation: String::new(),
+            owner: None,
+        };
+        let Some(live) = live else { return Ok(Found { kind, member, content: Value::Null }) };
+        if kind == MemberKind::Secret && !secrets::looked_at(live.type_()) {
+            return Err(Error::Moved(format!("{address} is of a type that is never recorded")));
+        }
+        let content = content::of(kind, live.object());
+        let text = content::canonical(&content);
+        if text.len() > LARGEST_MEMBER {
+            let size = text.len();
+            return Err(Error::Invalid(format!(
+                "{address} has {size} bytes of content; at most {LARGEST_MEMBER} are recorded"
+            )));
+        }
+        member.digest = self.digest(address, &text)?;
+        member.owner = field_owner(kind, live.managed_fields());
+        member.creation = creation(kind, &live);
+        if kind.copied() {
+            let short: String = member.digest.chars().take(16).collect();
+            member.copy = format!("homeostat-{short}");
+        } else {
+            member.content = text;
+        }
+        Ok(Found { kind, member, content })
+    }
+
+    /// The immutable, content-addressed copy of a ConfigMap or Secret; shared between states.
     async fn copy(&self, namespace: &str, found: &Found) -> Result<Value, Error> {
-        let name = &found.member.copy;
+        let (kind, name) = (found.kind, &found.member.copy);
         let mut object = json!({
             "apiVersion": "v1",
-            "kind": "ConfigMap",
+            "kind": kind.name(),
             "metadata": {
                 "name": name,
                 "namespace": namespace,
-                "labels": {COPY_OF: "ConfigMap", "app.kubernetes.io/managed-by": "homeostat"},
+                "labels": {COPY_OF: kind.name(), "app.kubernetes.io/managed-by": "homeostat"},
             },
             "immutable": true,
         });
         if let (Value::Object(object), Value::Object(content)) = (&mut object, &found.content) {
             object.extend(content.clone());
         }
-        let address = Address::new(Kind::CONFIG_MAP, namespace, name);
+        let address = Address::new(Kind::Member(kind), namespace, name);
         match self.create(address, &object).await {
             Err(Error::Conflict) => {}
             answer => return answer.map_err(|error| refused(error, &address.to_string())),
         }
         let there = self.find(address).await?.ok_or(Error::Conflict)?;
-        let digest = content::digest_of(MemberKind::ConfigMap, there.object());
+        let digest = self.digest(address, &content::canonical(&content::of(kind, there.object())))?;
         if !there.immutable() || digest != found.member.digest || there.deleting() {
             return Err(Error::Invalid(format!("{address} has the name of a copy of ours but is none; delete it")));
         }
@@ -169,39 +212,6 @@ fn state_name(policy: &str, digest: &str) -> String {
     format!("{}-{short}", cut_name(policy, LONGEST_POLICY))
 }
 
-/// A member as it is now. A ConfigMap's content is kept in a copy.
-fn member(kind: MemberKind, name: &str, live: Option<Live>) -> Result<Found, Error> {
-    let mut member = Member {
-        kind: kind.name().to_owned(),
-        name: name.to_owned(),
-        absent: live.is_none(),
-        digest: String::new(),
-        content: String::new(),
-        copy: String::new(),
-        creation: String::new(),
-        owner: None,
-    };
-    let Some(live) = live else { return Ok(Found { member, content: Value::Null }) };
-    let content = content::of(kind, live.object());
-    let text = content::canonical(&content);
-    if text.len() > LARGEST_MEMBER {
-        let size = text.len();
-        return Err(Error::Invalid(format!(
-            "{kind} {name} has {size} bytes of content; at most {LARGEST_MEMBER} are recorded"
-        )));
-    }
-    member.digest = content::digest(&text);
-    member.owner = field_owner(kind, live.managed_fields());
-    member.creation = creation(kind, &live);
-    if kind == MemberKind::ConfigMap {
-        let short: String = member.digest.chars().take(16).collect();
-        member.copy = format!("homeostat-{short}");
-    } else {
-        member.content = text;
-    }
-    Ok(Found { member, content })
-}
-
 /// What it takes besides its content to create the object again as it was: labels, annotations, and a Service's address.
 fn creation(kind: MemberKind, live: &Live) -> String {
     if kind.workload() {
@@ -211,6 +221,7 @@ fn creation(kind: MemberKind, live: &Live) -> String {
     let mut annotations = metadata("annotations").unwrap_or_default();
     // It repeats the content, and what it says is in the record already.
     annotations.retain(|key, _| key != LAST_APPLIED && key != SWITCHED_BY);
+    annotations.retain(|key, _| kind != MemberKind::Secret || HARMLESS.contains(&key.as_str()));
     let mut creation =
         json!({"metadata": {"labels": metadata("labels").unwrap_or_default(), "annotations": annotations}});
     let address = at(live.object(), &["spec", "clusterIP"]).filter(|_| kind == MemberKind::Service);

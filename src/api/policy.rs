@@ -58,8 +58,8 @@ pub struct RecoveryPolicySpec {
     #[serde(default)]
     pub verification: Verification,
     /// Which parts of the closure are recorded and restored, beside the workload itself.
-    /// Default: `{configMaps: Restore, serviceAccounts: Restore, exposure: Restore, scaling: Restore, guardRails:
-    /// Approve}`. Example: `{exposure: Compare}`.
+    /// Default: `{configMaps: Restore, secrets: Ignore, serviceAccounts: Restore, exposure: Restore, scaling: Restore,
+    /// guardRails: Approve}`. Example: `{exposure: Compare}`.
     #[serde(default)]
     pub closure: Closure,
     /// A ServiceAccount of this namespace whose rights are used where guard rails are written, so that this policy can
@@ -161,6 +161,11 @@ pub struct Closure {
     /// never written, and a rollback that would need it is refused. `Ignore`: not looked at. Default: Restore.
     /// Example: `Compare`.
     pub config_maps: MemberPolicy,
+    /// Secrets that the target's pods refer to, and those with the certificates of its Ingresses. Recorded in immutable
+    /// copies only, and shown nowhere. Needs a right that the operator has only where it is installed with
+    /// `capabilities.secrets`; without it the condition `Recoverable` says `RightMissing`, and everything else goes on.
+    /// Default: Ignore. Example: `Restore`.
+    pub secrets: MemberPolicy,
     /// The ServiceAccount that the target's pods name, if they name one. Default: Restore. Example: `Compare`.
     pub service_accounts: MemberPolicy,
     /// Services that select the target, and Ingresses that lead to one of them. One that was added since is shown and
@@ -344,6 +349,7 @@ impl Default for Closure {
         let restored = MemberPolicy::Restore;
         Self {
             config_maps: restored,
+            secrets: MemberPolicy::Ignore,
             service_accounts: restored,
             exposure: restored,
             scaling: restored,

@@ -86,7 +86,7 @@ reasons! {
     ReferenceMissing,
     /// The write that would restore the stable state would not be admitted now.
     RestoreRefused,
-    /// The operator has no right to a write that the restore needs.
+    /// The operator has no right to something that the policy asks for, or that the restore needs.
     RightMissing,
     // ---- of a decision
     /// The closure changed and the symptom began after: restore it.

@@ -94,6 +94,14 @@ pub enum Group {
     /// NetworkPolicies that select the target, RoleBindings that name its ServiceAccount and their Roles, ResourceQuotas
     /// and LimitRanges of the namespace.
     GuardRails,
+    /// Secrets that the target's pods refer to, and those with the certificates of its Ingresses.
+    Secrets,
+}
+
+impl Group {
+    /// Every part.
+    pub const ALL: [Self; 6] =
+        [Self::ConfigMaps, Self::ServiceAccounts, Self::Exposure, Self::Scaling, Self::GuardRails, Self::Secrets];
 }
 
 /// One object of the closure.
@@ -109,14 +117,15 @@ pub struct Member {
     /// True if the object was referenced but did not exist. Absence is part of the state.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub absent: bool,
-    /// SHA-256 of the normalised content, in lower-case hexadecimal; empty if absent.
+    /// SHA-256 of the normalised content, in lower-case hexadecimal; empty if absent. Of a Secret, whose content could be
+    /// guessed from that, HMAC-SHA256 with a key of the operator's.
     #[schemars(length(max = 64))]
     pub digest: String,
     /// The normalised content as canonical JSON; empty if absent or kept in a copy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 262_144))]
     pub content: String,
-    /// Name of the immutable copy beside the original that keeps the content. Only ConfigMaps have one.
+    /// Name of the immutable copy beside the original that keeps the content. Only ConfigMaps and Secrets have one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub copy: String,

@@ -2,6 +2,7 @@
 //! folder of recorded objects. It reads and computes; it never writes.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -14,7 +15,7 @@ use super::report::Report;
 use crate::act::Sealer;
 use crate::api::{GROUP, Mode, VERSION};
 use crate::observe::folder::read_folder;
-use crate::observe::{Kind, Observer, PolicyKey, Stores};
+use crate::observe::{Kind, Observer, PolicyKey, SecretDigest, Stores};
 use crate::plan::facts::{Ceiling, Facts};
 use crate::plan::journal::Record;
 use crate::plan::{self, Memory, Plan as Step};
@@ -26,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MOST_LOOKS: usize = 32;
 /// Further ahead nothing is foretold.
 const FURTHEST: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
+
+/// Said where nobody can tell whether a Secret changed.
+const NO_SECRETS: &str = "Secrets are not compared: that takes the key of the seal";
 
 /// Arguments of `homeostat plan`.
 #[derive(Args, Clone, Debug)]
@@ -114,8 +118,14 @@ fn offline(folder: &Path, policy: &Value, key: &PolicyKey) -> anyhow::Result<(Fa
     let stores = Stores::new(|_| true);
     let found = read_folder(folder, &stores)?;
     ensure!(found > 0, "{} has no object of a kind that matters: no .yaml, .yml or .json of one", folder.display());
-    let facts = facts(&stores, policy, key, vec![])?;
-    Ok((facts, vec!["offline: the seals of stable states are taken for genuine".to_owned()]))
+    let facts = facts(&stores, policy, key, false, vec![])?;
+    let mut notes = vec!["offline: the seals of stable states are taken for genuine".to_owned()];
+    notes.extend(asks_for_secrets(policy).then(|| NO_SECRETS.to_owned()));
+    Ok((facts, notes))
+}
+
+fn asks_for_secrets(policy: &Value) -> bool {
+    policy.pointer("/spec/closure/secrets").is_some_and(|word| word != "Ignore")
 }
 
 async fn online(policy: &Value, key: &PolicyKey, operator: &str) -> anyhow::Result<(Facts, Vec<String>)> {
@@ -126,32 +136,45 @@ async fn online(policy: &Value, key: &PolicyKey, operator: &str) -> anyhow::Resu
         notes.push(format!("the seals of stable states are taken for genuine: {error}"));
     }
     let sealer = sealer.ok().flatten();
-    let verify = move |state: &_| sealer.as_ref().is_none_or(|sealer| sealer.verify(state));
-    see(&client, policy, key, verify).await.map(|facts| (facts, notes))
+    // Unless they are asked for, Secrets are not even read.
+    let wanted = asks_for_secrets(policy);
+    if wanted && sealer.is_none() {
+        notes.push(NO_SECRETS.to_owned());
+    }
+    let sealer = sealer.map(Arc::new);
+    let secrets = sealer.clone().filter(|_| wanted);
+    let facts = see(&client, policy, key, sealer, secrets).await?;
+    Ok((facts, notes))
 }
 
 async fn see(
     client: &Client,
     policy: &Value,
     key: &PolicyKey,
-    verify: impl Fn(&crate::api::StableState) -> bool + Send + Sync + 'static,
+    sealer: Option<Arc<Sealer>>,
+    secrets: Option<Arc<Sealer>>,
 ) -> anyhow::Result<Facts> {
-    let (observer, _reflectors) = Observer::start(client, std::slice::from_ref(&key.namespace), verify);
+    let verify = move |state: &_| sealer.as_ref().is_none_or(|sealer| sealer.verify(state));
+    let looked_at = secrets.is_some();
+    let secrets = secrets.map(|sealer| -> Box<SecretDigest> {
+        Box::new(move |namespace, name, content| sealer.secret_digest(namespace, name, content))
+    });
+    let (observer, _reflectors) = Observer::start(client, std::slice::from_ref(&key.namespace), verify, secrets);
     let seen = tokio::time::timeout(PATIENCE, observer.ready()).await;
     if seen.is_err() {
         let matter = observer.blind(clock::monotonic()).join("; ");
         bail!("failed to see namespace {} within {} s: {matter}", key.namespace, PATIENCE.as_secs());
     }
-    facts(observer.stores(), policy, key, observer.blind(clock::monotonic()))
+    facts(observer.stores(), policy, key, looked_at, observer.blind(clock::monotonic()))
 }
 
 /// The facts as they would be with this policy applied.
-fn facts(stores: &Stores, policy: &Value, key: &PolicyKey, blind: Vec<String>) -> anyhow::Result<Facts> {
+fn facts(stores: &Stores, policy: &Value, key: &PolicyKey, secrets: bool, blind: Vec<String>) -> anyhow::Result<Facts> {
     let mut policy = policy.clone();
     // As if it were applied this moment: newer than what is there.
     policy["metadata"]["resourceVersion"] = json!(u64::MAX.to_string());
     stores.absorb(Kind::RecoveryPolicy, &policy.to_string());
-    let ceiling = Ceiling { mode: Mode::Enforce, suspended: false };
+    let ceiling = Ceiling { mode: Mode::Enforce, suspended: false, secrets };
     let facts = stores.facts(key, ceiling, blind).context("the policy cannot be read")?;
     match facts.policy {
         Some(_) => Ok(facts),

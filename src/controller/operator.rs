@@ -22,6 +22,7 @@ use crate::observe::{Kind, Observer, PolicyKey};
 use crate::plan::facts::{Ceiling, Facts, Feasibility, Rehearsal, Rehearsals};
 use crate::plan::fleet::{Who, under_action};
 use crate::plan::journal::{Record, Turn};
+use crate::plan::member::MemberKind;
 use crate::plan::register::Fate;
 use crate::plan::soak::Earned;
 use crate::plan::{Memory, Plan, Rehearse, closure, notice, receipt};
@@ -282,7 +283,10 @@ impl Operator {
             tracing::info!(policy = %key, state = name, "a stable state beyond the history limit was deleted");
         }
         for member in state.members.iter().filter(|member| !member.copy.is_empty()) {
-            let deleted = self.hands.delete_copy(&key.namespace, &member.copy).await;
+            let kind = MemberKind::of(&member.kind).filter(|kind| *kind != MemberKind::Secret || self.ceiling.secrets);
+            // Copies of Secrets that may not be touched any more are left to whoever took the right away.
+            let Some(kind) = kind else { continue };
+            let deleted = self.hands.delete_copy(&key.namespace, kind, &member.copy).await;
             self.announcer.wrote("Copy", deleted.as_ref().map_or_else(Error::category, |_| "ok"));
             deleted?;
         }

@@ -11,6 +11,7 @@ use super::links::Link;
 use super::members;
 use super::slim::Policy;
 use super::world::Namespace;
+use crate::api::policy::MemberPolicy;
 use crate::plan::Fleet;
 use crate::plan::facts::{
     Ceiling, ConfigMapFacts, Facts, ObjectFacts, PodFacts, PolicyFacts, RecoveryFacts, Rehearsals, Revision,
@@ -67,6 +68,11 @@ pub(super) fn facts(
         rehearsals: Rehearsals::default(),
         fleet: Fleet::default(),
     })
+}
+
+/// Whether a policy says that Secrets are looked at; where it does not, nothing about them matters.
+pub(super) fn minds_secrets(world: &Namespace, policy: &str) -> bool {
+    world.policy(policy).is_some_and(|policy| policy.spec.closure.secrets != MemberPolicy::Ignore)
 }
 
 struct Look<'a> {
@@ -181,7 +187,9 @@ impl Look<'_> {
         ];
         let never_read = needed.into_iter().filter(|(kind, name, unknown)| *unknown && unread(*kind, name));
         blind.extend(never_read.map(|(kind, name, _)| format!("{kind} {namespace}/{name} cannot be read")));
+        let secrets = minds_secrets(self.world, &self.key.name);
         let mattering = self.world.malformed().filter(|(kind, name, malformed)| match kind {
+            Kind::Secret if !secrets => false,
             Kind::ConfigMap => config_maps.contains(*name),
             Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => {
                 (self.kind == *kind && self.target == *name)
@@ -196,6 +204,7 @@ impl Look<'_> {
             _ => true,
         });
         let named = mattering.map(|(kind, name, _)| format!("{kind} {namespace}/{name}"));
+        let nameless = nameless.filter(|kind| secrets || *kind != Kind::Secret);
         let malformed = named.chain(nameless.map(|kind| format!("some {kind} without a name"))).collect();
         Sight { blind, malformed }
     }

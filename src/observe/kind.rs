@@ -27,6 +27,8 @@ pub enum Kind {
     Pod,
     /// `v1` ConfigMap.
     ConfigMap,
+    /// `v1` Secret. Only where the operator may read them.
+    Secret,
     /// `v1` Service.
     Service,
     /// `v1` ServiceAccount.
@@ -61,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that is observed.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Deployment,
         Self::StatefulSet,
         Self::DaemonSet,
@@ -69,6 +71,7 @@ impl Kind {
         Self::ControllerRevision,
         Self::Pod,
         Self::ConfigMap,
+        Self::Secret,
         Self::Service,
         Self::ServiceAccount,
         Self::Role,
@@ -107,6 +110,7 @@ impl Kind {
             Self::StatefulSet => MemberKind::StatefulSet,
             Self::DaemonSet => MemberKind::DaemonSet,
             Self::ConfigMap => MemberKind::ConfigMap,
+            Self::Secret => MemberKind::Secret,
             Self::Service => MemberKind::Service,
             Self::ServiceAccount => MemberKind::ServiceAccount,
             Self::Role => MemberKind::Role,
@@ -176,7 +180,7 @@ impl Kind {
     /// them is kept, and a page must not be what sets the size of the process.
     pub(super) const fn page(self) -> usize {
         match self {
-            Self::ConfigMap | Self::StableState | Self::ControllerRevision => 100,
+            Self::ConfigMap | Self::Secret | Self::StableState | Self::ControllerRevision => 100,
             _ => 500,
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! Each kind has a reflector of its own that feeds [`Stores`]; [`Observer::facts`] puts together what one policy needs.
 //! Kubernetes' own types end here: what leaves is [`Facts`]. This module must not judge what it sees and must not write
-//! to a cluster. It keeps digests and never the content of a ConfigMap or of a stable state.
+//! to a cluster. It keeps digests and never the content of a ConfigMap, a Secret or a stable state.
 //!
-//! Rights: `list`, `watch` on every [`Kind`].
+//! Rights: `list`, `watch` on every [`Kind`]; on Secrets only where they are asked for.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod change;
@@ -33,7 +33,7 @@ use tokio::time::Instant;
 pub use change::Change;
 pub use kind::{Kind, Scope};
 pub use sight::LONGEST_SILENCE;
-pub use slim::Budget;
+pub use slim::{Budget, SecretDigest};
 pub use stores::{Budgets, Stores};
 
 use crate::api::StableState;
@@ -72,7 +72,8 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Begins to observe these namespaces, or all if none is named. `verify` tells whether the seal of a state is ours.
+    /// Begins to observe these namespaces, or all if none is named. `verify` tells whether the seal of a state is ours;
+    /// `secrets` makes the digests of Secrets, and without it they are not observed.
     /// The client must not retry by itself. The tasks do not end: the end of any of them is the end of sight and must
     /// end the process.
     #[must_use]
@@ -80,17 +81,23 @@ impl Observer {
         client: &Client,
         namespaces: &[String],
         verify: impl Fn(&StableState) -> bool + Send + Sync + 'static,
+        secrets: Option<Box<SecretDigest>>,
     ) -> (Self, JoinSet<()>) {
         let named: BTreeSet<&String> = namespaces.iter().collect();
         let scopes = match named.is_empty() {
             true => vec![Scope::All],
             false => named.into_iter().map(|namespace| Scope::Namespace(namespace.clone())).collect(),
         };
-        let (of_all, of_each): (Vec<Kind>, Vec<Kind>) = Kind::ALL.into_iter().partition(|kind| kind.of_the_cluster());
+        let kinds = Kind::ALL.into_iter().filter(|kind| secrets.is_some() || *kind != Kind::Secret);
+        let (of_all, of_each): (Vec<Kind>, Vec<Kind>) = kinds.partition(|kind| kind.of_the_cluster());
         let sources = scopes.iter().flat_map(|scope| of_each.iter().map(|kind| (*kind, scope.clone())));
         let sources: Vec<(Kind, Scope)> = sources.chain(of_all.into_iter().map(|kind| (kind, Scope::All))).collect();
         let watches = sources.iter().map(|(kind, scope)| Freshness::new(*kind, scope.clone())).collect();
-        let (stores, sight) = (Arc::new(Stores::new(verify)), Arc::new(Sight::new(watches)));
+        let stores = match secrets {
+            Some(digest) => Stores::new(verify).with_secrets(digest),
+            None => Stores::new(verify),
+        };
+        let (stores, sight) = (Arc::new(stores), Arc::new(Sight::new(watches)));
         let mut tasks = JoinSet::new();
         for (index, (kind, scope)) in sources.into_iter().enumerate() {
             let (client, stores, sight) = (client.clone(), Arc::clone(&stores), Arc::clone(&sight));
@@ -108,7 +115,9 @@ impl Observer {
     /// [`crate::clock::monotonic`].
     #[must_use]
     pub fn facts(&self, key: &PolicyKey, ceiling: Ceiling, now: Instant) -> Option<Facts> {
-        self.stores.facts(key, ceiling, self.sight.blind(Some(&key.namespace), now))
+        let secrets = self.stores.minds_secrets(key);
+        let blind = self.sight.blind_to(Some(&key.namespace), now, |kind| secrets || kind != Kind::Secret);
+        self.stores.facts(key, ceiling, blind)
     }
 
     /// What is the matter with our eyes anywhere, in sentences; empty when all is fresh.

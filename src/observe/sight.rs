@@ -28,6 +28,10 @@ impl Freshness {
         Self { kind, scope, listed: false, trouble: None, heard: None }
     }
 
+    fn settled(&self) -> bool {
+        self.listed || (self.kind == Kind::Secret && self.trouble.is_some())
+    }
+
     /// A list, an event, a bookmark, or a watch that was opened. Returns whether that ended a trouble.
     fn heard(&mut self, now: Instant) -> bool {
         self.heard = Some(now);
@@ -87,15 +91,25 @@ impl Sight {
 
     /// What is the matter with the watches that matter to `namespace`; with all of them if it is `None`.
     pub(super) fn blind(&self, namespace: Option<&str>, now: Instant) -> Vec<String> {
-        let watches = self.0.borrow();
-        let concerned = watches.iter().filter(|watch| namespace.is_none_or(|namespace| watch.scope.covers(namespace)));
-        concerned.filter_map(|watch| watch.problem(now)).collect()
+        self.blind_to(namespace, now, |_| true)
     }
 
-    /// Waits until every kind has been listed once.
+    /// The same, of these kinds only.
+    pub(super) fn blind_to(
+        &self,
+        namespace: Option<&str>,
+        now: Instant,
+        matters: impl Fn(Kind) -> bool,
+    ) -> Vec<String> {
+        let watches = self.0.borrow();
+        let concerned = watches.iter().filter(|watch| namespace.is_none_or(|namespace| watch.scope.covers(namespace)));
+        concerned.filter(|watch| matters(watch.kind)).filter_map(|watch| watch.problem(now)).collect()
+    }
+
+    /// Waits until every kind has been listed once. Secrets that cannot be listed stop only those who ask for them.
     pub(super) async fn ready(&self) {
         // The sender is `self`, so the channel cannot close while we wait.
-        let _ = self.0.subscribe().wait_for(|watches| watches.iter().all(|watch| watch.listed)).await;
+        let _ = self.0.subscribe().wait_for(|watches| watches.iter().all(Freshness::settled)).await;
     }
 
     fn change<T: Default>(&self, index: usize, change: impl FnOnce(&mut Freshness) -> T) -> T {

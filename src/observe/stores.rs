@@ -16,7 +16,7 @@ use super::change::{Change, everyone};
 use super::gather;
 use super::kind::{Kind, Scope};
 use super::links::Link;
-use super::slim::{self, Budget, Identity, Sighting, Verify};
+use super::slim::{self, Budget, Identity, SecretDigest, Sighting, Trust};
 use super::world::{Moment, Namespace};
 use crate::api::StableState;
 use crate::plan::facts::{Ceiling, Facts};
@@ -27,7 +27,7 @@ type Worlds = BTreeMap<Box<str>, Namespace>;
 /// Everything observed.
 pub struct Stores {
     worlds: RwLock<Worlds>,
-    verify: Box<Verify>,
+    trust: Trust,
     /// A set and not a queue: it cannot grow beyond the policies there are, and no wake-up is lost.
     touched: Mutex<BTreeSet<PolicyKey>>,
     notify: Notify,
@@ -61,7 +61,13 @@ impl Stores {
     #[must_use]
     pub fn new(verify: impl Fn(&StableState) -> bool + Send + Sync + 'static) -> Self {
         let (worlds, touched, notify) = (RwLock::default(), Mutex::default(), Notify::new());
-        Self { worlds, verify: Box::new(verify), touched, notify }
+        Self { worlds, trust: Trust::new(verify), touched, notify }
+    }
+
+    /// With Secrets, which are left out otherwise.
+    #[must_use]
+    pub fn with_secrets(self, digest: Box<SecretDigest>) -> Self {
+        Self { trust: self.trust.with_secrets(digest), ..self }
     }
 
     /// Takes in an object as JSON, unless a newer version of it is known. Returns what changed.
@@ -152,6 +158,13 @@ impl Stores {
         self.touch(keys.into_iter().collect());
     }
 
+    /// Whether a policy says that Secrets are looked at.
+    #[must_use]
+    pub fn minds_secrets(&self, key: &PolicyKey) -> bool {
+        let worlds = self.worlds();
+        worlds.get(key.namespace.as_str()).is_some_and(|world| gather::minds_secrets(world, &key.name))
+    }
+
     /// How many objects are known of each kind.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
@@ -165,7 +178,7 @@ impl Stores {
     }
 
     pub(super) fn read(&self, kind: Kind, raw: &str) -> Sighting {
-        slim::read(kind, raw, &*self.verify)
+        slim::read(kind, raw, &self.trust)
     }
 
     pub(super) fn put(&self, kind: Kind, sighting: Sighting) -> Option<Change> {

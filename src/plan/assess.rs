@@ -166,7 +166,8 @@ impl Look<'_> {
 
         let evidence: Vec<&PodFacts> = pods.iter().copied().filter(|pod| self.counts(pod, memory, rolling)).collect();
         wakes.extend(memory.grace.as_ref().map(|grace| grace.at));
-        let cut_off = states::reference(self.facts).ok().and_then(|s| exposure::broken(self.facts, self.target, s));
+        let cut_off =
+            states::reference(self.facts).ok().and_then(|s| exposure::broken(self.facts, self.target, s, self.now));
         memory.cut_off = cut_off.as_ref().map(|_| Since::carry(memory.cut_off.take(), (), self.now));
         let seen = self
             .at_once(&evidence, memory)

@@ -48,10 +48,7 @@ type Live<'a> = (MemberKind, &'a str, &'a str, &'a str);
 #[must_use]
 pub fn groups(facts: &Facts) -> BTreeSet<Group> {
     let looked_at = |group: &Group| member_policy(facts, *group) != MemberPolicy::Ignore;
-    [Group::ConfigMaps, Group::ServiceAccounts, Group::Exposure, Group::Scaling, Group::GuardRails]
-        .into_iter()
-        .filter(looked_at)
-        .collect()
+    Group::ALL.into_iter().filter(looked_at).collect()
 }
 
 /// The digest of the live closure. `None` without a target.
@@ -176,5 +173,8 @@ pub fn member_policy(facts: &Facts, group: Group) -> MemberPolicy {
         Group::Exposure => closure.exposure,
         Group::Scaling => closure.scaling,
         Group::GuardRails => MemberPolicy::Compare,
+        // What may not be read cannot be compared; the policy's conditions say so.
+        Group::Secrets if !facts.ceiling.secrets => MemberPolicy::Ignore,
+        Group::Secrets => closure.secrets,
     }
 }

@@ -55,7 +55,8 @@ pub fn of(kind: MemberKind, object: &Value) -> Value {
     content
 }
 
-/// The digest of the content of an object of this kind.
+/// The digest of the content of an object of this kind. That of a Secret could be guessed from; whoever holds the key
+/// makes another one.
 #[must_use]
 pub fn digest_of(kind: MemberKind, object: &Value) -> String {
     digest(&canonical(&of(kind, object)))
@@ -120,11 +121,11 @@ pub fn closure_digest<'a>(
 }
 
 /// The elements of the array at `pointer`; anything else has none.
-fn each<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+pub(super) fn each<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn text(value: &Value, pointer: &str) -> Option<String> {
+pub(super) fn text(value: &Value, pointer: &str) -> Option<String> {
     value.pointer(pointer)?.as_str().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 

@@ -5,17 +5,20 @@
 
 use std::collections::BTreeSet;
 
-use super::closure;
-use super::facts::{Facts, ServiceFacts, StateFacts, Workload};
+use jiff::Timestamp;
+
+use super::closure::{self, Difference};
+use super::facts::{Facts, ObjectFacts, ServiceFacts, StateFacts, Workload};
 use super::member::MemberKind;
 
 /// What keeps traffic from the target, in a sentence; `None` while nothing shows that anything does.
 #[must_use]
-pub fn broken(facts: &Facts, target: &Workload, state: &StateFacts) -> Option<String> {
+pub fn broken(facts: &Facts, target: &Workload, state: &StateFacts, now: Timestamp) -> Option<String> {
     let differences = closure::differences(facts, state);
     differences.iter().filter(|difference| !difference.added()).find_map(|difference| match difference.kind {
         MemberKind::Service => service(facts, target, difference.name),
         MemberKind::Ingress => ingress(facts, difference.name),
+        MemberKind::Secret => certificate(facts, state, difference, now),
         _ => None,
     })
 }
@@ -55,4 +58,24 @@ fn ingress(facts: &Facts, name: &str) -> Option<String> {
     let Some(route) = route else { return Some(format!("Ingress {name}, which led to the target, does not exist")) };
     let missing = route.dangling.first()?;
     Some(format!("Ingress {name} was changed and leads to Service {missing}, which does not exist"))
+}
+
+/// The certificate of a route was changed, and is of no use now while the recorded one still is. One that runs out by
+/// itself is not a change, and nothing could be put back.
+fn certificate(facts: &Facts, state: &StateFacts, difference: &Difference, now: Timestamp) -> Option<String> {
+    let (kind, name) = (MemberKind::Secret, difference.name);
+    let shows = |object: &&ObjectFacts| object.kind == MemberKind::Ingress && object.belongs;
+    let route = facts.objects.iter().filter(shows).find(|route| route.shows.contains(name))?;
+    let recorded = state.members.iter().find(|member| member.kind == kind.name() && member.name == name)?;
+    let before = facts.object(kind, &recorded.copy)?.certificate?;
+    if before.trouble(now).is_some() {
+        return None;
+    }
+    let live = facts.object(kind, name).filter(|live| !live.uid.is_empty());
+    let trouble = match live.map(|live| live.certificate) {
+        None => "does not exist any more",
+        Some(None) => "was replaced by something else",
+        Some(Some(present)) => present.trouble(now)?,
+    };
+    Some(format!("the certificate that Ingress {} shows, in Secret {name}, was changed and {trouble}", route.name))
 }

@@ -123,6 +123,9 @@ pub struct Ceiling {
     pub mode: crate::api::Mode,
     /// Every new action in the cluster is stopped.
     pub suspended: bool,
+    /// Secrets may be looked at.
+    #[serde(default)]
+    pub secrets: bool,
 }
 
 /// The policy itself.
@@ -198,6 +201,9 @@ pub struct Workload {
     pub labels: BTreeMap<String, String>,
     /// Names of ConfigMaps that the template refers to.
     pub config_maps: BTreeSet<String>,
+    /// Names of Secrets that the template refers to.
+    #[serde(default)]
+    pub secrets: BTreeSet<String>,
     /// The ServiceAccount that the template names, other than the namespace's own.
     #[serde(default)]
     pub service_account: Option<String>,
@@ -291,9 +297,65 @@ pub struct ObjectFacts {
     /// Names of the Services that it leads to and that do not exist. Only for routes.
     #[serde(default)]
     pub dangling: BTreeSet<String>,
+    /// Names of the Secrets whose certificates it shows. Only for routes.
+    #[serde(default)]
+    pub shows: BTreeSet<String>,
     /// The most replicas that it lets the target have. Only for autoscalers.
     #[serde(default)]
     pub most_replicas: Option<i32>,
+    /// For an immutable copy of ours, whether it is immutable still; `None` for any other. Only for Secrets.
+    #[serde(default)]
+    pub sealed_copy: Option<bool>,
+    /// What is known of the certificate in it. Only for Secrets that are there to hold one.
+    #[serde(default)]
+    pub certificate: Option<Certificate>,
+}
+
+impl ObjectFacts {
+    /// An object of which nothing is known but its name.
+    #[must_use]
+    pub fn unknown(kind: MemberKind, name: &str) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            uid: String::new(),
+            digest: String::new(),
+            size: 0,
+            belongs: false,
+            dangling: BTreeSet::new(),
+            shows: BTreeSet::new(),
+            most_replicas: None,
+            sealed_copy: None,
+            certificate: None,
+        }
+    }
+}
+
+/// What is known of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Certificate {
+    /// It is none, or cannot be read.
+    Unreadable,
+    /// It counts from the first moment to the second.
+    Valid {
+        /// The first moment.
+        from: Timestamp,
+        /// The last one.
+        until: Timestamp,
+    },
+}
+
+impl Certificate {
+    /// What is the matter with it now; `None` if it counts.
+    #[must_use]
+    pub fn trouble(self, now: Timestamp) -> Option<&'static str> {
+        match self {
+            Self::Unreadable => Some("cannot be read"),
+            Self::Valid { from, .. } if now < from => Some("does not count yet"),
+            Self::Valid { until, .. } if until < now => Some("has run out"),
+            Self::Valid { .. } => None,
+        }
+    }
 }
 
 /// A Service and what it offers.

@@ -163,8 +163,10 @@ fn superseded(facts: &Facts, open: &RecoveryFacts) -> Option<String> {
             .then(|| "the target or its configuration was changed meanwhile".into());
     }
     let state = facts.states.iter().find(|state| state.name == journal.stable_state)?;
+    let groups = closure::groups(facts);
     state.members.iter().find_map(|member| {
-        let kind = MemberKind::of(&member.kind)?;
+        let looked_at = |kind: &MemberKind| kind.group().is_none_or(|group| groups.contains(&group));
+        let kind = MemberKind::of(&member.kind).filter(looked_at)?;
         let live = closure::live_of(facts, kind, &member.name).1;
         let of_member = |step: &&Step| {
             step.remediation.restores() && step.object.kind == member.kind && step.object.name == member.name

@@ -26,6 +26,8 @@ pub enum MemberKind {
     NetworkPolicy,
     /// `v1` ConfigMap.
     ConfigMap,
+    /// `v1` Secret.
+    Secret,
     /// `apps/v1` Deployment.
     #[default]
     Deployment,
@@ -48,7 +50,7 @@ pub type Part = &'static [&'static str];
 
 impl MemberKind {
     /// Every kind, in the order in which members are put back: what is needed first goes first.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ServiceAccount,
         Self::Role,
         Self::RoleBinding,
@@ -56,6 +58,7 @@ impl MemberKind {
         Self::LimitRange,
         Self::NetworkPolicy,
         Self::ConfigMap,
+        Self::Secret,
         Self::Deployment,
         Self::StatefulSet,
         Self::DaemonSet,
@@ -82,6 +85,7 @@ impl MemberKind {
             Self::LimitRange => "LimitRange",
             Self::NetworkPolicy => "NetworkPolicy",
             Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
             Self::Deployment => "Deployment",
             Self::StatefulSet => "StatefulSet",
             Self::DaemonSet => "DaemonSet",
@@ -103,6 +107,7 @@ impl MemberKind {
             Self::LimitRange => "limitranges",
             Self::NetworkPolicy => "networkpolicies",
             Self::ConfigMap => "configmaps",
+            Self::Secret => "secrets",
             Self::Deployment => "deployments",
             Self::StatefulSet => "statefulsets",
             Self::DaemonSet => "daemonsets",
@@ -122,7 +127,12 @@ impl MemberKind {
             Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps/v1",
             Self::PodDisruptionBudget => "policy/v1",
             Self::HorizontalPodAutoscaler => "autoscaling/v2",
-            Self::ServiceAccount | Self::ResourceQuota | Self::LimitRange | Self::ConfigMap | Self::Service => "v1",
+            Self::ServiceAccount
+            | Self::ResourceQuota
+            | Self::LimitRange
+            | Self::ConfigMap
+            | Self::Secret
+            | Self::Service => "v1",
         }
     }
 
@@ -138,6 +148,7 @@ impl MemberKind {
         match self {
             Self::Deployment | Self::StatefulSet | Self::DaemonSet => None,
             Self::ConfigMap => Some(Group::ConfigMaps),
+            Self::Secret => Some(Group::Secrets),
             Self::ServiceAccount => Some(Group::ServiceAccounts),
             Self::Service | Self::Ingress => Some(Group::Exposure),
             Self::PodDisruptionBudget | Self::HorizontalPodAutoscaler => Some(Group::Scaling),
@@ -151,7 +162,13 @@ impl MemberKind {
     /// themselves to the target; of those one that was added since is a difference.
     #[must_use]
     pub const fn referred_to(self) -> bool {
-        self.workload() || matches!(self, Self::ConfigMap | Self::ServiceAccount | Self::Role)
+        self.workload() || matches!(self, Self::ConfigMap | Self::Secret | Self::ServiceAccount | Self::Role)
+    }
+
+    /// Whether a state keeps its content in an immutable copy of the same kind beside it, and not in its own record.
+    #[must_use]
+    pub const fn copied(self) -> bool {
+        matches!(self, Self::ConfigMap | Self::Secret)
     }
 
     /// Whether one that was added since may be deleted to bring a state back. A Service, a route, a binding or a budget
@@ -180,6 +197,7 @@ impl MemberKind {
                 &[&["spec", "template"], &["spec", "updateStrategy", "rollingUpdate"], &["spec", "minReadySeconds"]]
             }
             Self::ConfigMap => &[&["data"], &["binaryData"]],
+            Self::Secret => &[&["data"], &["type"]],
             Self::ServiceAccount => &[
                 &["automountServiceAccountToken"],
                 &["imagePullSecrets"],

@@ -29,6 +29,7 @@ pub mod references;
 pub mod register;
 pub mod rehearsal;
 pub mod relapse;
+pub mod secrets;
 pub mod soak;
 pub mod states;
 mod status;

@@ -52,6 +52,8 @@ pub struct Rollback {
     pub kinds: BTreeSet<String>,
     /// The ConfigMaps that are there afterwards in any case.
     pub config_maps: BTreeSet<String>,
+    /// The Secrets that are.
+    pub secrets: BTreeSet<String>,
 }
 
 /// What is to be asked now, or when to think of it again.
@@ -226,11 +228,14 @@ fn rollback(facts: &Facts, state: &StateFacts) -> Rollback {
         !member.absent && group.is_some_and(|group| closure::member_policy(facts, group) == MemberPolicy::Restore)
     };
     let others = state.members.iter().filter(restored);
-    let maps = others.clone().filter(|member| member.kind == MemberKind::ConfigMap.name());
+    let named = |kind: MemberKind| {
+        others.clone().filter(move |member| member.kind == kind.name()).map(|member| member.name.clone()).collect()
+    };
     let beside = |step: &Step| step.remediation != Remediation::RestoreTemplate && !step.to.is_empty();
     Rollback {
         steps: steps::restores(facts, state).into_iter().filter(beside).collect(),
-        kinds: others.map(|member| member.kind.clone()).collect(),
-        config_maps: maps.map(|member| member.name.clone()).collect(),
+        kinds: others.clone().map(|member| member.kind.clone()).collect(),
+        config_maps: named(MemberKind::ConfigMap),
+        secrets: named(MemberKind::Secret),
     }
 }

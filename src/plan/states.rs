@@ -5,8 +5,9 @@
 use jiff::Timestamp;
 
 use super::closure::live_digest;
-use super::facts::{Facts, RecoveryFacts, StateFacts};
+use super::facts::{Facts, MemberFacts, RecoveryFacts, StateFacts};
 use super::guard::Refusal;
+use super::member::MemberKind;
 use crate::api::stable_state::Review;
 use crate::api::{Outcome, Reason};
 
@@ -23,19 +24,27 @@ pub fn usable(facts: &Facts, state: &StateFacts) -> Result<(), Refusal> {
         return Err(Refusal::new(Reason::Rejected, format!("StableState {} was rejected by a person", state.name)));
     }
     for member in state.members.iter().filter(|member| !member.copy.is_empty()) {
-        let intact = facts
-            .config_maps
-            .get(&member.copy)
-            .is_some_and(|copy| copy.sealed_copy == Some(true) && copy.digest == member.digest);
-        if !intact {
+        if !intact(facts, member) {
             let message = format!(
-                "copy {} of ConfigMap {} in StableState {} is missing or changed; delete the state, it will be earned again",
-                member.copy, member.name, state.name
+                "copy {} of {} {} in StableState {} is missing or changed; delete the state, it will be earned again",
+                member.copy, member.kind, member.name, state.name
             );
             return Err(Refusal::new(Reason::CopyMissing, message));
         }
     }
     Ok(())
+}
+
+/// Whether the copy of a member is as it was made. Of Secrets that may not be looked at nothing will be restored either.
+fn intact(facts: &Facts, member: &MemberFacts) -> bool {
+    let copy = match MemberKind::of(&member.kind) {
+        Some(MemberKind::Secret) if !facts.ceiling.secrets => return true,
+        Some(MemberKind::Secret) => {
+            facts.object(MemberKind::Secret, &member.copy).map(|copy| (copy.sealed_copy, &copy.digest))
+        }
+        _ => facts.config_maps.get(&member.copy).map(|copy| (copy.sealed_copy, &copy.digest)),
+    };
+    copy.is_some_and(|(sealed, digest)| sealed == Some(true) && *digest == member.digest)
 }
 
 /// The state that the live target is compared with: the one it equals, else the newest that can be used and was not

@@ -13,7 +13,7 @@ use super::memory::{Memory, Since};
 use super::soak::Soak;
 use super::{recoverable, states};
 use crate::api::condition::{ConditionType, condition};
-use crate::api::policy::{Drift, RecoveryPolicyStatus, State};
+use crate::api::policy::{Drift, MemberPolicy, RecoveryPolicyStatus, State};
 use crate::api::recovery::Journal;
 use crate::api::{Phase, Reason};
 
@@ -130,7 +130,22 @@ fn healthy(assessment: &Assessment, open: Open) -> Said {
     (ConditionType::TargetHealthy, answer, assessment.reason, message)
 }
 
+/// What keeps all of it from being restored goes before what keeps a part.
 fn recoverable(facts: &Facts, policy: &PolicyFacts, soak: &Soak, now: Timestamp) -> Said {
+    let whole = of_states(facts, policy, soak, now);
+    let secrets = policy.spec.closure.secrets;
+    if whole.1 != Some(true) || secrets == MemberPolicy::Ignore || facts.ceiling.secrets {
+        return whole;
+    }
+    let message = format!(
+        "spec.closure.secrets is {secrets:?}, and the operator may not read Secrets (capabilities.secrets of its chart); \
+         for the rest: {}",
+        whole.3
+    );
+    (ConditionType::Recoverable, Some(false), Reason::RightMissing, message)
+}
+
+fn of_states(facts: &Facts, policy: &PolicyFacts, soak: &Soak, now: Timestamp) -> Said {
     let said = |answer, reason, message| (ConditionType::Recoverable, Some(answer), reason, message);
     let usable = states::by_age(facts).into_iter().any(|state| states::usable(facts, state).is_ok());
     let tool = facts.target.as_ref().and_then(|target| target.git_ops.as_ref());

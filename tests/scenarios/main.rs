@@ -11,6 +11,7 @@ mod pods;
 mod rehearsal;
 mod relapse;
 mod restraint;
+mod secrets;
 mod sight;
 mod simulation;
 mod soak;

@@ -2,7 +2,7 @@
 //! that does with a plan what the controller does. It exists to ask the pure plan long stories in little time.
 //!
 //! Not modelled: stale caches and lost watch events (facts are always the truth, except while blind), nodes and
-//! scheduling, graceful termination (a pod goes at once), Secrets, other namespaces, field ownership (handing back
+//! scheduling, graceful termination (a pod goes at once), what is in a Secret, other namespaces, field ownership (handing back
 //! always succeeds), admission and quotas (a rehearsal answers what the scenario says), a rolling update's percentages (one pod more, one pod less), and pods that
 //! read a ConfigMap again without a restart.
 
@@ -180,7 +180,7 @@ fn facts(replicas: i32) -> Facts {
         policy_name: "web".into(),
         policy: Some(policy()),
         sight: Sight { blind: vec![], malformed: vec![] },
-        ceiling: Ceiling { mode: Mode::Enforce, suspended: false },
+        ceiling: Ceiling { mode: Mode::Enforce, suspended: false, secrets: true },
         target: Some(web),
         revisions: vec![],
         pods: vec![],
@@ -337,11 +337,9 @@ impl World {
     /// Every container starts again, and reads its configuration anew.
     /// An object that attaches itself to the target, or that the target refers to.
     pub fn attach(&mut self, kind: MemberKind, name: &str, digest: &str) {
-        let (name, digest) = (name.to_owned(), digest.to_owned());
-        let uid = format!("uid-of-{kind}-{name}");
-        let (dangling, most_replicas) = (BTreeSet::new(), None);
-        let object = ObjectFacts { kind, name, uid, digest, size: 1, belongs: true, dangling, most_replicas };
-        self.facts.objects.push(object);
+        let (uid, digest) = (format!("uid-of-{kind}-{name}"), digest.to_owned());
+        let unknown = ObjectFacts::unknown(kind, name);
+        self.facts.objects.push(ObjectFacts { uid, digest, size: 1, belongs: true, ..unknown });
     }
 
     pub fn edit(&mut self, kind: MemberKind, name: &str, digest: &str) {
@@ -700,7 +698,8 @@ impl World {
         let live: Vec<_> = live.map(|(kind, name, _, digest)| (kind, name.to_owned(), digest.to_owned())).collect();
         for (kind, name, digest) in live {
             if !matches!(kind, MemberKind::Deployment | MemberKind::ConfigMap) {
-                members.push(member(kind.name(), &name, digest, String::new(), None));
+                let copy = self.copy_secret(kind, &name);
+                members.push(member(kind.name(), &name, digest, copy, None));
             }
         }
         for name in &target.config_maps {
@@ -724,6 +723,18 @@ impl World {
             sealed: true,
             review: None,
         });
+    }
+
+    /// The name of the copy that is kept of a Secret; empty for what has none.
+    fn copy_secret(&mut self, kind: MemberKind, name: &str) -> String {
+        let found = self.facts.object(kind, name).filter(|found| kind == MemberKind::Secret && !found.uid.is_empty());
+        let Some(found) = found.cloned() else { return String::new() };
+        let copy = format!("copy-of-secret-{}", found.digest);
+        let kept = ObjectFacts { name: copy.clone(), belongs: false, sealed_copy: Some(true), ..found };
+        if self.facts.object(kind, &copy).is_none() {
+            self.facts.objects.push(kept);
+        }
+        copy
     }
 
     // ---- the API server, as `act` meets it
@@ -833,6 +844,8 @@ impl World {
     fn restore_object(&mut self, step: &Step) -> Receipt {
         let found =
             |object: &&mut ObjectFacts| object.kind.name() == step.object.kind && object.name == step.object.name;
+        let copy = self.facts.objects.iter().find(|copy| copy.sealed_copy == Some(true) && copy.digest == step.to);
+        let certificate = copy.and_then(|copy| copy.certificate);
         let Some(object) = self.facts.objects.iter_mut().find(found) else { return Receipt::Gone };
         if object.digest == step.to {
             return Receipt::AlreadyDone;
@@ -841,6 +854,7 @@ impl World {
             return Receipt::Moved("its content was changed meanwhile".into());
         }
         object.digest = step.to.clone();
+        object.certificate = certificate;
         object.belongs = true;
         if object.uid.is_empty() {
             object.uid = format!("uid-of-{}-again", object.name);

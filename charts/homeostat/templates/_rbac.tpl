@@ -7,6 +7,9 @@ or as one Role per watched namespace. No wildcards: `make chart-test` refuses th
 rehearsals of such changes. */}}
 {{- define "homeostat.capabilities" -}}
 {{- $names := list "observe" "record" -}}
+{{- if .Values.capabilities.secrets -}}
+{{- $names = append $names "secrets" -}}
+{{- end -}}
 {{- if ne .Values.modeCeiling "Observe" -}}
 {{- range $name := list "isolate" "rollback" "failover" "guardRails" "rehearse" -}}
 {{- if index $.Values.capabilities $name -}}
@@ -104,6 +107,19 @@ added since is deleted. Guard rails are not here. */}}
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [patch, create, delete]
+{{- end -}}
+
+{{/* See Secrets, make and delete immutable copies of them, and restore them where a rollback may. No right can be limited
+to some types of Secrets, or to what policies name. */}}
+{{- define "homeostat.rules.secrets" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, delete]
+{{- if and .Values.capabilities.rollback (ne .Values.modeCeiling "Observe") }}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [patch]
+{{- end -}}
 {{- end -}}
 
 {{/* Act in the name of the ServiceAccount that a policy names, to write guard rails with its rights and no others. */}}

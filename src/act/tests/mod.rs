@@ -9,6 +9,7 @@ mod pod;
 mod record;
 mod rehearse;
 mod seal;
+mod secret;
 pub(crate) mod server;
 mod service;
 mod stable_state;

@@ -7,6 +7,7 @@ use super::*;
 use crate::act::policy_label;
 use crate::api::mark::COPY_OF;
 use crate::api::{Journal, RecoveryBudgetStatus, RecoveryPolicyStatus, RecoverySpec};
+use crate::plan::member::MemberKind;
 
 const RECOVERIES: &str = "/apis/homeostat.dev/v1alpha1/namespaces/shop/recoveries";
 const POLICY: &str = "/apis/homeostat.dev/v1alpha1/namespaces/shop/recoverypolicies/checkout";
@@ -103,18 +104,27 @@ async fn a_copy_is_deleted_only_if_it_is_one_and_no_state_needs_it() {
     let server = Server::with([(COPY, copy(json!({}), true))]);
     for odd in [copy(json!({}), true), copy(json!({COPY_OF: "ConfigMap"}), false)] {
         server.put(COPY, odd);
-        assert_eq!(hands(&server).delete_copy("shop", "homeostat-1").await.unwrap_err().category(), "Invalid");
+        assert_eq!(
+            hands(&server).delete_copy("shop", MemberKind::ConfigMap, "homeostat-1").await.unwrap_err().category(),
+            "Invalid"
+        );
     }
     server.put(COPY, copy(json!({COPY_OF: "ConfigMap"}), true));
     let needing = state(vec![member("ConfigMap", "settings", &json!({"data": {"a": "b"}}), "homeostat-1")]);
     for needs in [needing, json!({"spec": "unreadable"})] {
         server.put(STATE, needs);
-        assert!(matches!(hands(&server).delete_copy("shop", "homeostat-1").await, Ok(Receipt::Moved(_))));
+        assert!(matches!(
+            hands(&server).delete_copy("shop", MemberKind::ConfigMap, "homeostat-1").await,
+            Ok(Receipt::Moved(_))
+        ));
     }
     assert_eq!(server.writes(), []);
     server.put(STATE, state(vec![member("Deployment", "checkout", &json!({}), "")]));
-    assert_eq!(hands(&server).delete_copy("shop", "homeostat-1").await, Ok(Receipt::Done));
-    assert_eq!(hands(&server).delete_copy("shop", "homeostat-1").await, Ok(Receipt::AlreadyDone));
+    assert_eq!(hands(&server).delete_copy("shop", MemberKind::ConfigMap, "homeostat-1").await, Ok(Receipt::Done));
+    assert_eq!(
+        hands(&server).delete_copy("shop", MemberKind::ConfigMap, "homeostat-1").await,
+        Ok(Receipt::AlreadyDone)
+    );
     assert_eq!(server.only_write().method, "DELETE");
 }
 

@@ -54,6 +54,7 @@ fn request(live: &Value, stable: &Value) -> Rehearse {
         steps: vec![],
         kinds: BTreeSet::from(["ConfigMap".to_owned()]),
         config_maps: BTreeSet::from(["settings".to_owned()]),
+        secrets: BTreeSet::new(),
     };
     Rehearse {
         state: "checkout-1".into(),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Parts, field, part};
 use crate::plan::content;
-use crate::plan::facts::Workload;
+use crate::plan::facts::{Certificate, Workload};
 use crate::plan::member::MemberKind;
 
 /// An object that may be a member of a closure.
@@ -33,17 +33,19 @@ pub(crate) enum Tie {
     Selects(Selector),
     /// It scales the workload of this kind and name; up to so many replicas.
     Scales { kind: Box<str>, name: Box<str>, most: i32 },
-    /// It leads to Services of these names.
-    LeadsTo(Box<[Box<str>]>),
+    /// It leads to Services of these names, and shows the certificates in Secrets of these names.
+    LeadsTo { services: Box<[Box<str>]>, shows: Box<[Box<str>]> },
     /// It gives these ServiceAccounts of its namespace a Role, if not a ClusterRole.
     Grants { accounts: Box<[Box<str>]>, role: Option<Box<str>> },
+    /// The workload, or another member, names it, for what is in it. For a copy of ours, whether it is immutable still.
+    Keeps { sealed_copy: Option<bool>, certificate: Option<Certificate> },
 }
 
 impl Member {
     /// Whether it attaches itself to the workload.
     pub(crate) fn attached_to(&self, target: &Workload) -> bool {
         match &self.tie {
-            Tie::Named | Tie::LeadsTo(_) => false,
+            Tie::Named | Tie::LeadsTo { .. } | Tie::Keeps { .. } => false,
             Tie::Namespace => true,
             Tie::Selects(selector) => selector.matches(&target.labels),
             Tie::Scales { kind, name, .. } => **kind == *target.kind.name() && **name == *target.name,
@@ -62,7 +64,7 @@ pub(super) fn member(kind: MemberKind, parts: &Parts<'_>) -> Result<Member, serd
         MemberKind::NetworkPolicy => Tie::Selects(selector(&object, "/spec/podSelector")?),
         MemberKind::PodDisruptionBudget => Tie::Selects(selector(&object, "/spec/selector")?),
         MemberKind::HorizontalPodAutoscaler => scales(&object)?,
-        MemberKind::Ingress => Tie::LeadsTo(backends(&object)),
+        MemberKind::Ingress => Tie::LeadsTo { services: backends(&object), shows: shows(&object) },
         MemberKind::RoleBinding => grants(&object, parts.metadata.namespace.as_deref())?,
         _ => Tie::Named,
     };
@@ -87,6 +89,7 @@ pub(super) fn object(parts: &Parts<'_>) -> Result<Value, serde_json::Error> {
             object.insert(key.to_owned(), part(raw)?);
         }
     }
+    object.extend(parts.type_.iter().map(|type_| ("type".to_owned(), json!(type_))));
     object.insert("metadata".to_owned(), json!({"annotations": parts.metadata.annotations}));
     Ok(Value::Object(object))
 }
@@ -135,6 +138,13 @@ fn backends(object: &Value) -> Box<[Box<str>]> {
     let names = named.chain([spec.pointer("/defaultBackend/service/name").cloned()]).flatten();
     let names: std::collections::BTreeSet<Box<str>> = names.filter_map(|name| name.as_str().map(Into::into)).collect();
     names.into_iter().collect()
+}
+
+/// The Secrets whose certificates an Ingress shows, each once.
+fn shows(object: &Value) -> Box<[Box<str>]> {
+    let entries = object.pointer("/spec/tls").and_then(Value::as_array).into_iter().flatten();
+    let names = entries.filter_map(|entry| field(entry, "secretName").as_str().map(Into::into));
+    names.collect::<std::collections::BTreeSet<Box<str>>>().into_iter().collect()
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! Of every object only what facts need is kept, and digests instead of contents: ten thousand pods must fit into a
 //! few megabytes. An object that cannot be read is told apart from all others and never hides them. This module must
-//! not judge what it reads.
+//! not judge what it reads, and never repeats a word of a Secret.
 
 mod config_map;
 mod field_owner;
@@ -10,6 +10,7 @@ mod member;
 mod network;
 mod ours;
 mod pod;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod workload;
@@ -36,6 +37,27 @@ use crate::plan::facts::{ConfigMapFacts, ServiceFacts, Workload};
 
 /// Tells whether the seal of a state is ours.
 pub type Verify = dyn Fn(&StableState) -> bool + Send + Sync;
+
+/// From the namespace, the name and the content of a Secret, as canonical JSON, to its digest; `None` for one that is
+/// never looked at.
+pub type SecretDigest = dyn Fn(&str, &str, &str) -> Option<String> + Send + Sync;
+
+/// What only the holder of the key for seals can tell.
+pub(super) struct Trust {
+    verify: Box<Verify>,
+    /// Without it Secrets are not looked at.
+    secrets: Option<Box<SecretDigest>>,
+}
+
+impl Trust {
+    pub(super) fn new(verify: impl Fn(&StableState) -> bool + Send + Sync + 'static) -> Self {
+        Self { verify: Box::new(verify), secrets: None }
+    }
+
+    pub(super) fn with_secrets(self, digest: Box<SecretDigest>) -> Self {
+        Self { secrets: Some(digest), ..self }
+    }
+}
 
 /// What is kept of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,20 +109,25 @@ pub(super) struct Sighting {
 }
 
 /// Reads one object. One whose name cannot even be read has an empty name.
-pub(super) fn read(kind: Kind, raw: &str, verify: &Verify) -> Sighting {
-    let mut sighting = read_parts(kind, raw, verify);
+pub(super) fn read(kind: Kind, raw: &str, trust: &Trust) -> Sighting {
+    let mut sighting = read_parts(kind, raw, trust);
     if kind.of_the_cluster() {
         sighting.identity.namespace.clear();
     }
     sighting
 }
 
-fn read_parts(kind: Kind, raw: &str, verify: &Verify) -> Sighting {
+fn read_parts(kind: Kind, raw: &str, trust: &Trust) -> Sighting {
+    let malformed = |error: &serde_json::Error| match kind {
+        // Errors quote what they met.
+        Kind::Secret => Seen::Malformed("it is no Secret as the API describes it".to_owned()),
+        _ => Seen::Malformed(error.to_string()),
+    };
     let parts = match serde_json::from_str::<Parts>(raw) {
         Ok(parts) => parts,
         Err(error) => {
             let identity = serde_json::from_str::<Nameplate>(raw).map(Nameplate::identity).unwrap_or_default();
-            return Sighting { identity, seen: Seen::Malformed(error.to_string()) };
+            return Sighting { identity, seen: malformed(&error) };
         }
     };
     let identity = match parts.metadata.identity() {
@@ -109,10 +136,10 @@ fn read_parts(kind: Kind, raw: &str, verify: &Verify) -> Sighting {
             return Sighting { identity, seen: Seen::Malformed("its resourceVersion is not a number".to_owned()) };
         }
     };
-    let seen = match slim(kind, &parts, &identity, verify) {
+    let seen = match slim(kind, &parts, &identity, trust) {
         Ok(Some(object)) => Seen::Object(object),
         Ok(None) => Seen::Unneeded,
-        Err(error) => Seen::Malformed(error.to_string()),
+        Err(error) => malformed(&error),
     };
     Sighting { identity, seen }
 }
@@ -121,7 +148,7 @@ fn slim(
     kind: Kind,
     parts: &Parts<'_>,
     identity: &Identity,
-    verify: &Verify,
+    trust: &Trust,
 ) -> Result<Option<Object>, serde_json::Error> {
     Ok(match kind {
         Kind::Deployment => Some(Object::Workload(workload::deployment(parts)?.into())),
@@ -133,6 +160,10 @@ fn slim(
         }
         Kind::Pod => pod::pod(parts)?.map(|pod| Object::Pod(pod.into())),
         Kind::ConfigMap => Some(Object::ConfigMap(config_map::config_map(parts)?.into())),
+        Kind::Secret => match &trust.secrets {
+            Some(digest) => Some(Object::Member(secret::secret(parts, identity, digest)?.into())),
+            None => None,
+        },
         Kind::Service => Some(Object::Service(network::service(parts)?.into())),
         Kind::EndpointSlice => network::endpoint_slice(parts)?.map(|slice| Object::EndpointSlice(slice.into())),
         Kind::ServiceAccount
@@ -148,7 +179,7 @@ fn slim(
             None => None,
         },
         Kind::RecoveryPolicy => Some(Object::RecoveryPolicy(ours::policy(parts)?.into())),
-        Kind::StableState => Some(Object::StableState(ours::state(parts, identity, verify)?.into())),
+        Kind::StableState => Some(Object::StableState(ours::state(parts, identity, &*trust.verify)?.into())),
         Kind::Recovery => Some(Object::Recovery(ours::recovery(parts)?.into())),
         Kind::RecoveryBudget => Some(Object::RecoveryBudget(ours::budget(parts)?.into())),
     })
@@ -169,6 +200,8 @@ struct Parts<'a> {
     #[serde(borrow)]
     binary_data: Option<&'a RawValue>,
     immutable: Option<bool>,
+    #[serde(rename = "type")]
+    type_: Option<String>,
     #[serde(borrow)]
     endpoints: Option<&'a RawValue>,
     #[serde(borrow)]

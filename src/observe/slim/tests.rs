@@ -8,7 +8,7 @@ use crate::plan::content;
 use crate::plan::member::MemberKind;
 
 fn object(kind: Kind, object: &Value) -> Object {
-    match read(kind, &object.to_string(), &|_| true).seen {
+    match read(kind, &object.to_string(), &Trust::new(|_| true)).seen {
         Seen::Object(object) => object,
         other => panic!("{other:?}"),
     }
@@ -156,7 +156,8 @@ fn the_seal_is_asked_for_the_whole_state() {
             && metadata.name.as_deref() == Some("s")
             && state.spec.record.members[0].content == "{}"
     };
-    let sealed = |value: &Value| match read(Kind::StableState, &value.to_string(), &verify).seen {
+    let trust = Trust::new(verify);
+    let sealed = |value: &Value| match read(Kind::StableState, &value.to_string(), &trust).seen {
         Seen::Object(Object::StableState(state)) => state.facts.sealed,
         other => panic!("{other:?}"),
     };
@@ -178,11 +179,11 @@ fn a_policy_whose_status_cannot_be_read_is_still_a_policy() {
 fn odd_objects_are_malformed_and_named_as_far_as_they_can_be() {
     for kind in Kind::ALL {
         for raw in ["3", "[]", "{}", "null", r#"{"metadata":null}"#, "{"] {
-            let seen = read(kind, raw, &|_| true);
+            let seen = read(kind, raw, &Trust::new(|_| true));
             assert!(matches!(seen.seen, Seen::Malformed(_)), "{kind} {raw}");
             assert!(seen.identity.name.is_empty());
         }
-        let labelled = read(kind, r#"{"metadata":{"name":"a","namespace":"n","labels":[]}}"#, &|_| true);
+        let labelled = read(kind, r#"{"metadata":{"name":"a","namespace":"n","labels":[]}}"#, &Trust::new(|_| true));
         let namespace = if kind.of_the_cluster() { "" } else { "n" };
         assert_eq!((labelled.identity.namespace.as_str(), labelled.identity.name.as_str()), (namespace, "a"));
         assert!(matches!(labelled.seen, Seen::Malformed(_)));
@@ -228,7 +229,7 @@ fn a_controller_revision_is_known_by_what_its_pods_carry() {
     let revision = |kind: &str, labels: Value| {
         let value = json!({"metadata": {"name": "a-1", "labels": labels, "ownerReferences": owner(kind)},
             "data": {"spec": {"template": {"$patch": "replace", "metadata": {"creationTimestamp": null}, "spec": {}}}}});
-        match read(Kind::ControllerRevision, &value.to_string(), &|_| true).seen {
+        match read(Kind::ControllerRevision, &value.to_string(), &Trust::new(|_| true)).seen {
             Seen::Object(Object::Revision(found)) => Some((found.name.to_string(), found.template.to_string())),
             _ => None,
         }

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::field_owner::{TEMPLATE, field_owner};
 use super::{Metadata, Parts, field, part};
 use crate::api::mark;
-use crate::plan::content;
 use crate::plan::facts::Workload;
 use crate::plan::member::MemberKind;
+use crate::plan::{content, secrets};
 
 /// What Kubernetes assumes where nothing is said.
 const PROGRESS_DEADLINE: i64 = 600;
@@ -197,6 +197,7 @@ fn workload(kind: MemberKind, parts: &Parts<'_>) -> Result<Workload, serde_json:
         labels: template.metadata.and_then(|metadata| metadata.labels).unwrap_or_default(),
         template: content::template_digest(written),
         config_maps: content::config_map_references(written),
+        secrets: secrets::references(written),
         service_account: content::service_account(written),
         ports: content::ports(written),
         field_owner: field_owner(metadata.managed_fields, &TEMPLATE),

@@ -5,6 +5,7 @@ mod folder;
 mod gathering;
 mod keeping;
 mod reflecting;
+mod secrets;
 mod waking;
 
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use super::{Kind, PolicyKey, Stores};
 use crate::api::Mode;
 use crate::plan::facts::{Ceiling, Facts};
 
-pub(super) const CEILING: Ceiling = Ceiling { mode: Mode::Enforce, suspended: false };
+pub(super) const CEILING: Ceiling = Ceiling { mode: Mode::Enforce, suspended: false, secrets: true };
 
 /// Stores for which every seal is ours.
 pub(super) fn stores() -> Stores {

@@ -11,6 +11,7 @@ mod people;
 mod recoverable;
 mod restraint;
 mod rollback;
+mod secrets;
 pub mod storm;
 mod workloads;
 
@@ -32,6 +33,10 @@ pub fn all() -> Vec<Tale> {
         rollback::two_bad_releases_are_rolled_back_past_both,
         rollback::a_workload_that_was_never_stable_is_held,
         rollback::only_as_many_states_are_kept_as_the_policy_says,
+        secrets::a_changed_secret_is_put_back_and_seen_nowhere,
+        secrets::a_deleted_secret_is_created_again_and_seen_nowhere,
+        secrets::copies_of_secrets_live_as_long_as_their_states,
+        secrets::without_the_right_secrets_are_out_of_reach,
         closure::everything_that_was_changed_is_put_back,
         closure::everything_that_was_deleted_is_created_again,
         closure::an_autoscaler_that_was_added_is_deleted,

@@ -54,6 +54,7 @@ pub struct Story {
     pub proxy: Proxy,
     binary: PathBuf,
     kubeconfig: PathBuf,
+    secrets: bool,
     operators: Vec<Operator>,
     started: usize,
 }
@@ -68,13 +69,19 @@ impl Story {
         let kubeconfig = cluster.run_directory().join(format!("{}.kubeconfig", namespace.name()));
         cluster.operator_kubeconfig(namespace.name(), operator::ACCOUNT, proxy.url(), &kubeconfig).await?;
         let binary = binary.to_owned();
-        Ok(Self { cluster, namespace, proxy, binary, kubeconfig, operators: vec![], started: 0 })
+        Ok(Self { cluster, namespace, proxy, binary, kubeconfig, secrets: false, operators: vec![], started: 0 })
     }
 
     /// Gives the operator what the chart gives it with these values.
     pub async fn grant(&self, values: &[&str]) -> Result<()> {
         let namespace = self.namespace.name();
         operator::grant_with(&self.cluster, namespace, &[namespace], values).await
+    }
+
+    /// Operators that are started from now on look at Secrets, and have the rights for that.
+    pub async fn allow_secrets(&mut self) -> Result<()> {
+        self.secrets = true;
+        self.grant(&["capabilities.secrets=true"]).await
     }
 
     /// From now on operators reach the API server itself.
@@ -106,7 +113,9 @@ impl Story {
         self.started += 1;
         let log = self.log(self.started);
         let namespace = self.namespace.name();
-        let operator = Operator::start(&self.binary, &self.kubeconfig, namespace, arguments, &log).await?;
+        let secrets: &[&str] = if self.secrets { &["--secrets"] } else { &[] };
+        let arguments = [arguments, secrets].concat();
+        let operator = Operator::start(&self.binary, &self.kubeconfig, namespace, &arguments, &log).await?;
         self.operators.push(operator);
         Ok(())
     }

@@ -34,7 +34,8 @@ pub async fn render(cluster: &Cluster, namespace: &str, watched: &[&str]) -> Res
     render_with(cluster, namespace, watched, &[]).await
 }
 
-async fn render_with(cluster: &Cluster, namespace: &str, watched: &[&str], values: &[&str]) -> Result<String> {
+/// The same, with values of the chart.
+pub async fn render_with(cluster: &Cluster, namespace: &str, watched: &[&str], values: &[&str]) -> Result<String> {
     let watched = format!("watchNamespaces={{{}}}", watched.join(","));
     let templates = ["rbac", "rehearsal", "serviceaccount", "secret"].map(|name| format!("templates/{name}.yaml"));
     let mut arguments = vec!["template", "homeostat", CHART, "--namespace", namespace, "--set", "crds.enabled=false"];

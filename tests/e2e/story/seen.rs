@@ -47,10 +47,11 @@ impl Write {
 
     /// Whether it is to a workload or what belongs to it: not to a record of ours.
     pub fn is_to_workload(&self) -> bool {
-        let ours = ["recoveries", "recoverypolicies", "recoverybudgets", "stablestates", "secrets"];
+        let ours = ["recoveries", "recoverypolicies", "recoverybudgets", "stablestates"];
         let record = ours.iter().any(|kind| self.resource.starts_with(kind));
-        let copy = self.resource == "configmaps" && self.name.starts_with("homeostat-");
-        !record && !copy
+        // Copies, and the Secret with the key.
+        let kept = ["configmaps", "secrets"].contains(&self.resource.as_str()) && self.name.starts_with("homeostat-");
+        !record && !kept
     }
 
     /// Whether a JSON Patch of it touches this path.

@@ -70,6 +70,9 @@ pub struct Incident {
     /// The ability that Homeostat lacks for it, as long as it does. Such a file may fail; a harmful write never may.
     #[serde(default)]
     pub missing: Option<String>,
+    /// What the operator has rights for beside what the chart gives it by default.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
     /// What is there before, ending with a wait for the stable state.
     pub given: Vec<Step>,
     /// What goes wrong.
@@ -123,6 +126,14 @@ impl Incident {
 pub struct Cure {
     pub app: String,
     pub when: Oracle,
+}
+
+/// A right of the operator that the chart grants only when asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Capability {
+    /// Secrets.
+    Secrets,
 }
 
 /// On which nodes an incident is made.

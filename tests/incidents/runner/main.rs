@@ -26,7 +26,7 @@ use homeostat::api::Recovery;
 use homeostat::clock;
 
 use baseline::Baseline;
-use file::{Ideal, Incident, Nodes};
+use file::{Capability, Ideal, Incident, Nodes};
 use reading::Choice;
 use story::{Story, image, shop};
 use table::{Row, Table};
@@ -153,6 +153,9 @@ async fn judge(cluster: Arc<Cluster>, incident: &Incident, baseline: Baseline) -
 async fn play(story: &mut Story, incident: &Incident, baseline: Baseline) -> Result<Row> {
     let operated = baseline == Baseline::Homeostat;
     if operated {
+        if incident.capabilities.contains(&Capability::Secrets) {
+            story.allow_secrets().await?;
+        }
         story.start_operator(&[]).await?;
     }
     steps::take_all(story, "given", &incident.given, operated).await?;
