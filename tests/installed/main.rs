@@ -12,16 +12,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use cluster::{Cluster, Options, eventually, skip_real_nodes};
 use homeostat::api::{Journal, Outcome, Phase, Reason, RecoveryPolicy, StableState};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{Api, ListParams, PostParams};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ListParams;
 use serde_json::json;
 
 use story::shop::{SETTINGS, Shop, WEB};
-use story::{SOON, Story, image, shop};
+use story::{SOON, Story, image, installed, shop};
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/homeostat");
-const SYSTEM: &str = "homeostat-system";
+/// The operator's program, as it was built with this test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_homeostat");
 
 #[test]
 fn installed() -> Result<()> {
@@ -35,8 +34,7 @@ fn installed() -> Result<()> {
         let cluster = Arc::new(Cluster::start(Options::real("installed")).await?);
         let told = tell(Arc::clone(&cluster)).await;
         if told.is_err() {
-            let logs = ["logs", "--namespace", SYSTEM, "--selector", "app.kubernetes.io/name=homeostat", "--tail=40"];
-            eprintln!("{}", cluster.kubectl(&logs).await.unwrap_or_default());
+            eprintln!("{}", installed::last_words(&cluster).await);
         }
         cluster.stop().await?;
         told
@@ -44,14 +42,10 @@ fn installed() -> Result<()> {
 }
 
 async fn tell(cluster: Arc<Cluster>) -> Result<()> {
-    cluster.load_image(&image::operator(Path::new(env!("CARGO_BIN_EXE_homeostat")))?).await?;
+    installed::begin(&cluster, Path::new(PROGRAM)).await?;
     cluster.load_image(&image::patient()?).await?;
-    restricted_namespace(&cluster, SYSTEM).await?;
-    helm(&cluster, "install", &[]).await?;
-    available(&cluster, SYSTEM, "homeostat").await?;
-    cluster.helm(&["test", "homeostat", "--namespace", SYSTEM]).await.context("helm test")?;
 
-    let story = Story::begin(Arc::clone(&cluster), "shop", Path::new(env!("CARGO_BIN_EXE_homeostat"))).await?;
+    let story = Story::beside_installed(Arc::clone(&cluster), "shop", Path::new(PROGRAM)).await?;
     shop::open(&story, Shop::default()).await?;
     let stable = story.await_stable().await?;
 
@@ -100,8 +94,7 @@ async fn upgraded_in_the_middle(story: &Story, cluster: &Cluster) -> Result<()> 
         Ok(())
     })
     .await?;
-    helm(cluster, "upgrade", &["--set", "logLevel=debug"]).await?;
-    available(cluster, SYSTEM, "homeostat").await?;
+    installed::upgrade(cluster, &["--set", "logLevel=debug"]).await?;
     closed_after(story, known, Outcome::Recovered).await?;
     let incidents = story.recoveries().await?.len();
     ensure!(incidents == known + 1, "{incidents} incidents instead of {}", known + 1);
@@ -110,15 +103,14 @@ async fn upgraded_in_the_middle(story: &Story, cluster: &Cluster) -> Result<()> 
 
 /// Without the operator everything of the users' goes on; a reinstalled one knows its seal and carries on.
 async fn uninstalled_and_back(story: &Story, cluster: &Cluster, stable: &StableState) -> Result<()> {
-    cluster.helm(&["uninstall", "homeostat", "--namespace", SYSTEM, "--wait"]).await?;
+    installed::uninstall(cluster).await?;
     let policies = story.api::<RecoveryPolicy>().list(&ListParams::default()).await?.items;
     let states = story.api::<StableState>().list(&ListParams::default()).await?.items;
     ensure!(policies.len() == 1 && !states.is_empty(), "{} policies and {} states", policies.len(), states.len());
     let finalizers = policies.iter().flat_map(|policy| policy.metadata.finalizers.iter().flatten()).count();
     ensure!(finalizers == 0, "{finalizers} finalizers are left");
     shop::serves(story).await?;
-    helm(cluster, "install", &[]).await?;
-    available(cluster, SYSTEM, "homeostat").await?;
+    installed::install(cluster).await?;
     let again = story.await_stable().await?;
     ensure!(again.metadata.uid == stable.metadata.uid, "the stable state was not recognised");
     let known = story.recoveries().await?.len();
@@ -146,33 +138,4 @@ fn seconds(journal: &Journal) -> Result<String> {
     let detected = timeline.detected.as_ref().context("not detected")?.0;
     let verified = timeline.verified.as_ref().context("not verified")?.0;
     Ok(format!("verified {:.1} s after it was detected", verified.duration_since(detected).as_secs_f64()))
-}
-
-async fn helm(cluster: &Cluster, verb: &str, more: &[&str]) -> Result<()> {
-    let image = format!("image.registry={},image.repository={},image.tag={}", image::HOST, image::NAME, image::TAG);
-    let arguments = [&[verb, "homeostat", CHART, "--namespace", SYSTEM, "--set", &image], more].concat();
-    cluster.helm(&arguments).await.map(drop).with_context(|| format!("helm {verb}"))
-}
-
-async fn available(cluster: &Cluster, namespace: &str, name: &str) -> Result<()> {
-    let deployments: Api<Deployment> = Api::namespaced(cluster.client(), namespace);
-    eventually(&format!("Deployment {name} to be available"), SOON, async || {
-        let deployment = deployments.get(name).await?;
-        let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-        let status = deployment.status.unwrap_or_default();
-        let caught_up = status.observed_generation >= deployment.metadata.generation;
-        let (available, updated) = (status.available_replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
-        let all = status.replicas.unwrap_or(0);
-        ensure!(caught_up && available == wanted && updated == wanted && all == wanted, "{available} of {wanted}");
-        Ok(())
-    })
-    .await
-}
-
-/// A namespace in which only pods run that follow the strictest of the Pod Security Standards.
-async fn restricted_namespace(cluster: &Cluster, name: &str) -> Result<()> {
-    let namespaces: Api<Namespace> = Api::all(cluster.client());
-    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
-    let namespace = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}}))?;
-    namespaces.create(&PostParams::default(), &namespace).await.map(drop).context("create a namespace")
 }

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod image;
+pub mod installed;
 pub mod operator;
 mod seen;
 pub mod shop;
@@ -62,12 +63,19 @@ pub struct Story {
 impl Story {
     /// Makes the namespace and the rights. No operator runs yet.
     pub async fn begin(cluster: Arc<Cluster>, name: &str, binary: &Path) -> Result<Self> {
+        let story = Self::beside_installed(cluster, name, binary).await?;
+        let namespace = story.namespace.name();
+        operator::grant(&story.cluster, namespace, &[namespace]).await?;
+        story.connect(story.proxy.url()).await?;
+        Ok(story)
+    }
+
+    /// Makes the namespace alone, for an operator that is installed for all of them.
+    pub async fn beside_installed(cluster: Arc<Cluster>, name: &str, binary: &Path) -> Result<Self> {
         let short: String = name.replace('_', "-").chars().take(40).collect();
         let namespace = cluster.namespace(short.trim_end_matches('-')).await?;
-        operator::grant(&cluster, namespace.name(), &[namespace.name()]).await?;
         let proxy = cluster.proxy().await?;
         let kubeconfig = cluster.run_directory().join(format!("{}.kubeconfig", namespace.name()));
-        cluster.operator_kubeconfig(namespace.name(), operator::ACCOUNT, proxy.url(), &kubeconfig).await?;
         let binary = binary.to_owned();
         Ok(Self { cluster, namespace, proxy, binary, kubeconfig, secrets: false, operators: vec![], started: 0 })
     }
@@ -86,9 +94,12 @@ impl Story {
 
     /// From now on operators reach the API server itself.
     pub async fn connect_directly(&self) -> Result<()> {
-        let server = self.cluster.server().await?;
+        self.connect(&self.cluster.server().await?).await
+    }
+
+    async fn connect(&self, server: &str) -> Result<()> {
         let namespace = self.namespace.name();
-        self.cluster.operator_kubeconfig(namespace, operator::ACCOUNT, &server, &self.kubeconfig).await
+        self.cluster.operator_kubeconfig(namespace, operator::ACCOUNT, server, &self.kubeconfig).await
     }
 
     /// Starts an operator, and waits until it has seen everything.
