@@ -21,6 +21,9 @@ use story::{SOON, Story, image, installed, shop};
 
 /// The operator's program, as it was built with this test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_homeostat");
+/// Longer than a bad ConfigMap can go unnoticed, or it is earned as stable and there is no way back: the kubelets of the
+/// rig take up to 8.5 s to bring it to running pods, which then crash after a second.
+const SOAK: &str = "20s";
 
 #[test]
 fn installed() -> Result<()> {
@@ -46,7 +49,7 @@ async fn tell(cluster: Arc<Cluster>) -> Result<()> {
     cluster.load_image(&image::patient()?).await?;
 
     let story = Story::beside_installed(Arc::clone(&cluster), "shop", Path::new(PROGRAM)).await?;
-    shop::open(&story, Shop::default()).await?;
+    shop::open(&story, Shop { policy: json!({"stability": {"soak": SOAK}}), ..Shop::default() }).await?;
     let stable = story.await_stable().await?;
 
     broken_configuration(&story).await?;
