@@ -173,8 +173,9 @@ cluster-down: ## Stop it, and what was left running with it
 
 .PHONY: demo
 demo: ## A bad release, and the way back; KEEP=1 leaves the cluster running
-	$(CARGO) build --locked --bin homeostat --example patient
-	$(CARGO) run -q --locked -p homeostat --example demo
+	$(call say,build the operator and the demo (minutes the first time))
+	@$(CARGO) build --locked -p homeostat --bin homeostat --example patient --example demo; echo "   took $$SECONDS s"
+	@$(CARGO) run -q --locked -p homeostat --example demo
 
 # --- Image --------------------------------------------------------------------------------------------------------
 

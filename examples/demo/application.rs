@@ -7,6 +7,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use serde_json::{Value, json};
 
+use crate::picture;
 use crate::story::app::{self, SETTINGS, WEB};
 use crate::story::shop::{self, Counts, Shop};
 use crate::story::{SOON, Story, image};
@@ -21,10 +22,6 @@ pub enum Application {
 }
 
 impl Application {
-    pub fn on(real_nodes: bool) -> Self {
-        if real_nodes { Self::Real } else { Self::Played }
-    }
-
     /// Four pods and a standby of two; the tiers behind them, if they are real.
     pub async fn deploy(self, story: &Story, policy: Value) -> Result<()> {
         if self == Self::Played {
@@ -36,10 +33,35 @@ impl Application {
         shop::open(story, Shop { tiers: true, standby: 2, policy, web, ..Shop::default() }).await
     }
 
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Real => {
+                "Three tiers (web, api, store), a standby, a policy with short times, and a client that asks the front \
+                 fifty times a second."
+            }
+            Self::Played => "A Deployment of four, a standby, and a policy with short times; nobody can ask fake pods.",
+        }
+    }
+
+    pub fn nodes(self) -> &'static str {
+        match self {
+            Self::Real => "real nodes, operator in pods",
+            Self::Played => "fake nodes, operator as a process",
+        }
+    }
+
     pub fn bad_release(self) -> &'static str {
         match self {
-            Self::Real => "A bad release: a program that does not start, and a ConfigMap with a bad and an added key",
-            Self::Played => "A bad release: an image that crashes, and a ConfigMap with a bad and an added key",
+            Self::Real => "A program that does not start, and a ConfigMap with a bad and an added key.",
+            Self::Played => "An image that crashes, and a ConfigMap with a bad and an added key.",
+        }
+    }
+
+    /// What the owner of a cluster that is kept can do to it.
+    pub fn bad_command(self) -> &'static str {
+        match self {
+            Self::Real => "kubectl set image deployment/web web=homeostat.test/patient:absent",
+            Self::Played => "kubectl set image deployment/web web=registry.example/shop/web:crash",
         }
     }
 
@@ -79,7 +101,7 @@ impl Application {
     /// Makes pods not ready, or well again.
     pub async fn fail(self, story: &Story, pods: &[Pod], ill: bool) -> Result<()> {
         if self == Self::Played {
-            println!("   (played by the demo: a fake kubelet has no program that could fail)");
+            picture::tell("(played by the demo: a fake kubelet has no program that could fail)");
             return story.play(pods, ill.then_some("not-ready")).await;
         }
         for pod in pods {
@@ -99,7 +121,8 @@ impl Application {
     /// Says what the client saw since then.
     pub async fn tell_counts(self, story: &Story, before: Option<Counts>) -> Result<()> {
         if let (Some(before), Some(after)) = (before, self.counts(story).await?) {
-            println!("   the client saw {} meanwhile", after.since(&before));
+            println!();
+            picture::tell(&format!("The client saw {} meanwhile.", after.since(&before)));
         }
         Ok(())
     }
