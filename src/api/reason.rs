@@ -129,6 +129,8 @@ reasons! {
     TargetServing,
     /// The stable state is older than the policy allows.
     StateTooOld,
+    /// Something that would be put back serves others as it is now.
+    Contested,
     /// The owner declared the present content irreversible.
     Irreversible,
     /// A GitOps tool keeps the target like its repository, and would undo a rollback.

@@ -57,7 +57,7 @@ pub(super) fn facts(
         revisions: target.as_ref().map(|target| look.revisions(target)).unwrap_or_default(),
         pods: target.as_ref().map(|target| look.pods(target)).unwrap_or_default(),
         quarantined: look.quarantined(),
-        config_maps: config_maps.iter().filter_map(|name| config_map(world, name)).collect(),
+        config_maps: config_maps.iter().filter_map(|name| look.config_map(name)).collect(),
         services: look.services(target.as_ref(), &states),
         objects,
         standby_pods: standby.as_ref().map(|standby| look.pods(standby)).unwrap_or_default(),
@@ -141,6 +141,18 @@ impl Look<'_> {
     fn pod(&self, name: &str) -> Option<PodFacts> {
         let uid = &self.world.get(Kind::Pod, name)?.uid;
         self.world.pod(name).map(|pod| pod.facts(name, uid))
+    }
+
+    fn config_map(&self, name: &str) -> Option<(String, ConfigMapFacts)> {
+        let known = self.world.config_map(name)?.clone();
+        let consumers = self.world.linked(Link::Consumers, name).flat_map(|name| self.world.workloads(name));
+        let others = consumers.filter(|workload| {
+            let own = workload.kind.name() == self.kind.name() && workload.name == self.target;
+            let standby = self.standby() == Some(workload.name.as_str());
+            !own && !standby && workload.available_replicas > 0 && workload.config_maps.contains(name)
+        });
+        let serving_others = others.map(Workload::title).collect();
+        Some((name.to_owned(), ConfigMapFacts { serving_others, ..known }))
     }
 
     fn config_map_names(&self, target: Option<&Workload>, states: &[StateFacts]) -> BTreeSet<String> {
@@ -228,6 +240,3 @@ fn recoveries(world: &Namespace, policy: &str) -> Vec<RecoveryFacts> {
     facts.map(|(version, facts)| RecoveryFacts { version: version.to_string(), ..facts }).collect()
 }
 
-fn config_map(world: &Namespace, name: &str) -> Option<(String, ConfigMapFacts)> {
-    world.config_map(name).map(|facts| (name.to_owned(), facts.clone()))
-}

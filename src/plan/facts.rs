@@ -274,6 +274,9 @@ pub struct ConfigMapFacts {
     pub size: usize,
     /// For an immutable copy of ours, whether it is immutable still; `None` for any other.
     pub sealed_copy: Option<bool>,
+    /// Other workloads that refer to it and have available pods, by kind and name; the target and its standby excepted.
+    #[serde(default)]
+    pub serving_others: BTreeSet<String>,
     /// The field manager that owns most of its content.
     #[serde(default)]
     pub field_owner: Option<FieldOwner>,

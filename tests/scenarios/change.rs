@@ -322,3 +322,18 @@ fn a_change_in_the_middle_of_trouble_is_not_reverted() {
     world.assert_holds(Reason::SymptomBeforeChange);
     assert_eq!(world.target().digest, deployment("v2"));
 }
+
+#[test]
+fn a_config_map_that_others_serve_with_is_left_alone() {
+    let mut world = World::stable(5);
+    world.configure_bad("broken", Behaviour::CrashLoop);
+    let map = world.facts.config_maps.get_mut("settings").unwrap();
+    map.serving_others = ["Deployment cart".to_owned()].into();
+    world.restart_pods();
+    world.run(120);
+    world.assert_holds(Reason::Contested);
+    assert!(world.effects.is_empty());
+    world.facts.config_maps.get_mut("settings").unwrap().serving_others.clear();
+    world.run_until_closed(600);
+    world.assert_closed(Outcome::Recovered, Reason::Verified);
+}

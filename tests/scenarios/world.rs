@@ -324,6 +324,7 @@ impl World {
             digest,
             size: 10,
             sealed_copy: None,
+            serving_others: BTreeSet::new(),
             field_owner: owner,
         };
         self.facts.config_maps.insert("settings".into(), map);

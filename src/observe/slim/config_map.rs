@@ -17,6 +17,7 @@ pub(super) fn config_map(parts: &Parts<'_>) -> Result<ConfigMapFacts, serde_json
         digest: content::digest(&content),
         size: content.len(),
         sealed_copy: metadata.label(mark::COPY_OF).map(|_| parts.immutable == Some(true)),
+        serving_others: Default::default(),
         field_owner: field_owner(metadata.managed_fields, &DATA),
     })
 }

@@ -9,6 +9,7 @@ mod attempts;
 mod brake;
 pub(super) mod budget;
 mod capacity;
+mod contested;
 mod cooldown;
 mod count;
 mod feasible;
@@ -92,6 +93,7 @@ pub const GUARDS: &[Guard] = &[
     human::check,        // nobody else holds the target still
     attempts::check,     // not too often, not the same again
     cooldown::check,     // not too soon
+    contested::check,    // nobody else lives on what would be changed
     feasible::check,     // the past is still possible
     irreversible::check, // and the owner allows going back to it
     capacity::check,     // the standby can take over

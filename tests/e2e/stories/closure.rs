@@ -305,3 +305,24 @@ pub async fn hardening_since_survives_a_rollback(story: &mut Story) -> Result<()
     ensure!(pods == 2, "{pods} pods");
     Ok(())
 }
+
+/// Another workload serves with the ConfigMap as it is now: it is not put back from under it.
+pub async fn a_config_map_that_others_serve_with_is_left_alone(story: &mut Story) -> Result<()> {
+    story.stable(2, json!({})).await?;
+    story.create::<Deployment>(app::deployment("cart", "v1", 1)).await?;
+    eventually("the other workload to serve", SOON, async || {
+        let status = story.api::<Deployment>().get("cart").await?.status.unwrap_or_default();
+        ensure!(status.available_replicas == Some(1), "{:?} available", status.available_replicas);
+        Ok(())
+    })
+    .await?;
+    story.change::<ConfigMap>(SETTINGS, json!({"data": {"TIMEOUT": "1s"}})).await?;
+    story.play(&story.pods(WEB).await?, Some("crash")).await?;
+    let contested = |journal: &Journal| journal.phase == Phase::Holding && journal.reason == Reason::Contested;
+    let recovery = story.recovery("to be held because of the other workload", contested).await?;
+    let message = &recovery.journal().message;
+    ensure!(message.contains("Deployment cart") && message.contains(SETTINGS), "{message}");
+    let writes = story.workload_writes().await?;
+    ensure!(writes.is_empty(), "{:?}", lines(&writes));
+    Ok(())
+}

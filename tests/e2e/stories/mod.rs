@@ -44,6 +44,7 @@ pub fn all() -> Vec<Tale> {
         closure::guard_rails_are_put_back_with_the_rights_of_the_policys_account,
         closure::a_policys_account_can_do_no_more_than_its_rights,
         closure::hardening_since_survives_a_rollback,
+        closure::a_config_map_that_others_serve_with_is_left_alone,
         workloads::a_stateful_set_is_rolled_back_and_unstuck,
         workloads::one_bad_pod_of_a_stateful_set_is_evicted,
         workloads::a_daemon_set_is_rolled_back,
