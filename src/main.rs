@@ -20,6 +20,8 @@ enum Command {
     Crds(cli::crds::Crds),
     /// Show what would be done now for a policy, and why.
     Plan(cli::plan::Plan),
+    /// List stable states, and show what differs between two of them, or between one and what is live.
+    States(cli::states::States),
     /// Check that the installation is whole.
     Check(cli::check::Check),
 }
@@ -35,6 +37,10 @@ async fn main() -> anyhow::Result<()> {
         Command::Plan(args) => {
             telemetry::start(LogFormat::Text, "warn")?;
             cli::plan::run(&args).await
+        }
+        Command::States(args) => {
+            telemetry::start(LogFormat::Text, "warn")?;
+            cli::states::run(&args).await
         }
         Command::Check(args) => cli::check::run(&args, client::connect().await?).await,
     }

@@ -2,10 +2,23 @@
 
 pub mod check;
 pub mod crds;
+mod eyes;
 pub mod plan;
 mod report;
+pub mod states;
 
 use std::io::{ErrorKind, Write};
+
+use clap::ValueEnum;
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people, at most 80 columns where names allow it.
+    Text,
+    /// For programs.
+    Json,
+}
 
 /// Prints a result. A reader who has seen enough (`| head`) is no error.
 fn print(text: &str) -> anyhow::Result<()> {

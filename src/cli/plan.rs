@@ -2,34 +2,27 @@
 //! folder of recorded objects. It reads and computes; it never writes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
-use kube::{Client, Config};
 use serde_json::{Value, json};
 
+use super::Output;
+use super::eyes::{self, NO_SECRETS};
 use super::report::Report;
-use crate::act::Sealer;
 use crate::api::{GROUP, Mode, VERSION};
 use crate::observe::folder::read_folder;
-use crate::observe::{Kind, Observer, PolicyKey, SecretDigest, Stores};
+use crate::observe::{Kind, PolicyKey, Stores};
 use crate::plan::facts::{Ceiling, Facts};
 use crate::plan::journal::Record;
 use crate::plan::{self, Memory, Plan as Step};
 use crate::{client, clock};
 
-/// How long the cluster may take to show everything.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// So many looks into the future at most.
 const MOST_LOOKS: usize = 32;
 /// Further ahead nothing is foretold.
 const FURTHEST: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
-
-/// Said where nobody can tell whether a Secret changed.
-const NO_SECRETS: &str = "Secrets are not compared: that takes the key of the seal";
 
 /// Arguments of `homeostat plan`.
 #[derive(Args, Clone, Debug)]
@@ -54,15 +47,6 @@ pub struct Plan {
     output: Output,
 }
 
-/// Form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people, at most 80 columns where names allow it.
-    Text,
-    /// For programs.
-    Json,
-}
-
 /// Prints the plan.
 ///
 /// # Errors
@@ -76,10 +60,9 @@ pub async fn run(args: &Plan) -> anyhow::Result<()> {
             offline(folder, &policy, &key)?
         }
         None => {
-            let default = || async { Config::infer().await.map(|config| config.default_namespace) };
             let namespace = match namespace {
                 Some(namespace) => namespace,
-                None => default().await.context("failed to find a cluster: set KUBECONFIG, or give --facts FOLDER")?,
+                None => eyes::default_namespace().await?,
             };
             let key = name_it(&mut policy, namespace)?;
             online(&policy, &key, &args.operator_namespace).await?
@@ -129,43 +112,15 @@ fn asks_for_secrets(policy: &Value) -> bool {
 }
 
 async fn online(policy: &Value, key: &PolicyKey, operator: &str) -> anyhow::Result<(Facts, Vec<String>)> {
-    let client = client::connect().await?;
-    let sealer = Sealer::read(&client, operator, "homeostat-seal").await;
-    let mut notes = vec![];
-    if let Err(error) = &sealer {
-        notes.push(format!("the seals of stable states are taken for genuine: {error}"));
-    }
-    let sealer = sealer.ok().flatten();
+    let (client, mut notes) = (client::connect().await?, vec![]);
+    let sealer = eyes::key(&client, operator, &mut notes).await;
     // Unless they are asked for, Secrets are not even read.
     let wanted = asks_for_secrets(policy);
-    if wanted && sealer.is_none() {
-        notes.push(NO_SECRETS.to_owned());
-    }
-    let sealer = sealer.map(Arc::new);
-    let secrets = sealer.clone().filter(|_| wanted);
-    let facts = see(&client, policy, key, sealer, secrets).await?;
+    let secrets = wanted && sealer.is_some();
+    notes.extend((wanted && !secrets).then(|| NO_SECRETS.to_owned()));
+    let (observer, _reflectors) = eyes::open(&client, &key.namespace, sealer, secrets).await?;
+    let facts = facts(observer.stores(), policy, key, secrets, observer.blind(clock::monotonic()))?;
     Ok((facts, notes))
-}
-
-async fn see(
-    client: &Client,
-    policy: &Value,
-    key: &PolicyKey,
-    sealer: Option<Arc<Sealer>>,
-    secrets: Option<Arc<Sealer>>,
-) -> anyhow::Result<Facts> {
-    let verify = move |state: &_| sealer.as_ref().is_none_or(|sealer| sealer.verify(state));
-    let looked_at = secrets.is_some();
-    let secrets = secrets.map(|sealer| -> Box<SecretDigest> {
-        Box::new(move |namespace, name, content| sealer.secret_digest(namespace, name, content))
-    });
-    let (observer, _reflectors) = Observer::start(client, std::slice::from_ref(&key.namespace), verify, secrets);
-    let seen = tokio::time::timeout(PATIENCE, observer.ready()).await;
-    if seen.is_err() {
-        let matter = observer.blind(clock::monotonic()).join("; ");
-        bail!("failed to see namespace {} within {} s: {matter}", key.namespace, PATIENCE.as_secs());
-    }
-    facts(observer.stores(), policy, key, looked_at, observer.blind(clock::monotonic()))
 }
 
 /// The facts as they would be with this policy applied.

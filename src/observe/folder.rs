@@ -40,6 +40,14 @@ pub enum FolderError {
 /// # Errors
 /// If the folder or a file cannot be read. A single object that cannot be read is malformed, as in a cluster.
 pub fn read_folder(folder: &Path, stores: &Stores) -> Result<usize, FolderError> {
+    Ok(objects(folder)?.iter().map(|object| absorb(object, stores)).sum())
+}
+
+/// The objects of a folder as they are, those of lists one by one.
+///
+/// # Errors
+/// If the folder or a file cannot be read.
+pub fn objects(folder: &Path) -> Result<Vec<Value>, FolderError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         move |error| FolderError::Unreadable { path, error }
@@ -48,7 +56,7 @@ pub fn read_folder(folder: &Path, stores: &Stores) -> Result<usize, FolderError>
     let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
     let mut paths = paths.map_err(unreadable(folder))?;
     paths.sort();
-    let mut found = 0;
+    let mut found = vec![];
     for path in paths {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         if !matches!(extension, "json" | "yaml" | "yml") {
@@ -57,7 +65,7 @@ pub fn read_folder(folder: &Path, stores: &Stores) -> Result<usize, FolderError>
         let text = fs::read_to_string(&path).map_err(unreadable(&path))?;
         let documents = documents(&text, extension == "json");
         let documents = documents.map_err(|message| FolderError::Malformed { path: path.clone(), message })?;
-        found += documents.iter().map(|document| absorb(document, stores)).sum::<usize>();
+        documents.iter().for_each(|document| unpack(document, &mut found));
     }
     Ok(found)
 }
@@ -73,19 +81,24 @@ fn documents(text: &str, json: bool) -> Result<Vec<Value>, String> {
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())
 }
 
-/// Takes in an object, or each object of a list. Returns how many were of observed kinds.
-fn absorb(document: &Value, stores: &Stores) -> usize {
+/// An object, or each object of a list.
+fn unpack(document: &Value, found: &mut Vec<Value>) {
     let items = document.get("items").and_then(Value::as_array);
     let list = document.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
     match items.filter(|_| list) {
         // The items of `kubectl get` name their kind; those of the API server itself do not.
-        Some(items) => items.iter().map(|item| absorb(&named(item, document), stores)).sum(),
-        // Nobody's folder has the key without which no Secret can be compared.
-        None => Kind::of_object(document).filter(|kind| *kind != Kind::Secret).map_or(0, |kind| {
-            stores.absorb(kind, &document.to_string());
-            1
-        }),
+        Some(items) => items.iter().for_each(|item| unpack(&named(item, document), found)),
+        None => found.push(document.clone()),
     }
+}
+
+/// Takes in an object. Returns how many of observed kinds that were. Nobody's folder has the key without which no Secret
+/// can be compared.
+fn absorb(object: &Value, stores: &Stores) -> usize {
+    Kind::of_object(object).filter(|kind| *kind != Kind::Secret).map_or(0, |kind| {
+        stores.absorb(kind, &object.to_string());
+        1
+    })
 }
 
 /// An item of a typed list, with the kind that the list says it is of.

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use cluster::eventually;
+use homeostat::api::RecoveryPolicy;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -74,6 +76,87 @@ fn decision(report: &Value) -> Result<Value> {
     let recovery = [&report["now"]["recovery"], &report["later"]["recovery"]].into_iter().find(|r| !r.is_null());
     let recovery = recovery.with_context(|| format!("no decision in {report:#}"))?;
     Ok(json!([recovery["remedy"], recovery["reason"], recovery["planDigest"], recovery["alternatives"]]))
+}
+
+/// Lists states and shows what differs: between two of them, and from what is live, against the cluster and offline.
+pub async fn states_are_listed_and_compared(story: &mut Story) -> Result<()> {
+    story.allow_secrets().await?;
+    let login = |value: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web-login"},
+        "stringData": {"PASSWORD": value}})
+    };
+    story.create::<Secret>(login("correct-horse-4711")).await?;
+    let mut deployment = app::deployment(WEB, "v1", 2);
+    let sources = json!([{"configMapRef": {"name": app::SETTINGS}}, {"secretRef": {"name": "web-login"}}]);
+    deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"] = sources;
+    story.start_operator(&[]).await?;
+    story.create::<ConfigMap>(app::config_map("5s")).await?;
+    story.create::<Service>(app::service()).await?;
+    story.create::<Deployment>(deployment).await?;
+    let policy = json!({"closure": {"secrets": "Restore"}});
+    story.create::<RecoveryPolicy>(app::policy(policy)).await?;
+    let first = story.await_stable().await?.metadata.name.context("a state without a name")?;
+    story.change::<ConfigMap>(app::SETTINGS, json!({"data": {"TIMEOUT": "7s\n\u{1b}[31m"}})).await?;
+    story.change::<Secret>("web-login", json!({"stringData": {"PASSWORD": "next-horse-0001"}})).await?;
+    let second = story.policy("to have another state", |status| status.stable_state != first).await?;
+    let second = second.status.unwrap_or_default().stable_state;
+    story.kill_operator().await?;
+    story.change::<Deployment>(WEB, json!({"spec": {"minReadySeconds": 3}})).await?;
+    let before = story.writes().await?;
+
+    let namespace = story.namespace.name().to_owned();
+    let kubeconfig = Some(story.cluster.kubeconfig().to_owned());
+    let online = async |arguments: &[&str]| {
+        let all = [arguments, &["-n", &namespace, "--operator-namespace", &namespace]].concat();
+        homeostat(kubeconfig.as_deref(), &all).await
+    };
+    let listed = online(&["states"]).await?;
+    let line = |name: &str| listed.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    ensure!(line(&second).ends_with("reference") && line(&first).ends_with("usable"), "{listed}");
+    ensure!(line(&first).contains("Deployment web"), "{listed}");
+    fits(&listed)?;
+
+    let differing = online(&["states", "diff", &first, &second]).await?;
+    ensure!(differing.contains("ConfigMap web-settings differs\n  data.TIMEOUT\n"), "{differing}");
+    ensure!(differing.contains("  - \"5s\"") || differing.contains("  - 5s"), "{differing}");
+    ensure!(differing.contains("Secret web-login differs\n  (what a Secret holds is never shown)"), "{differing}");
+    ensure!(!differing.contains("horse") && !differing.contains("Deployment web differs"), "{differing}");
+    fits(&differing)?;
+
+    let live = online(&["states", "diff", &second, "--live"]).await?;
+    ensure!(live.contains("Deployment web differs\n  spec.minReadySeconds\n  + 3\n"), "{live}");
+    ensure!(live.contains("members that differ: 1;"), "{live}");
+    let json: Value = serde_json::from_str(&online(&["states", "diff", &second, "--live", "-o", "json"]).await?)?;
+    ensure!(json["members"][0]["places"][0] == json!({"path": "spec.minReadySeconds", "to": 3}), "{json:#}");
+    let wrong = online(&["states", "diff", &first, "web-unknown"]).await.err().context("it is there")?.to_string();
+    ensure!(wrong.contains("\"web-unknown\" does not exist") && wrong.contains("homeostat states -n"), "{wrong}");
+    let alone = online(&["states", "diff", &first]).await.err().context("it has nothing to compare with")?.to_string();
+    ensure!(alone.contains("or give --live"), "{alone}");
+
+    let kinds = "deploy,rs,pods,configmaps,services,endpointslices,rp,sst,rec";
+    let recorded = story.cluster.kubectl(&["get", kinds, "-n", &namespace, "-o", "yaml"]).await?;
+    let folder = story.cluster.run_directory().join(format!("{namespace}-states"));
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("facts.yaml"), recorded)?;
+    let folder = folder.to_str().context("not UTF-8")?;
+    let there = ["-n", &namespace, "--facts", folder];
+    let offline = homeostat(None, &[&["states", "diff", &first, &second][..], &there].concat()).await?;
+    let without_notes =
+        |text: &str| text.lines().filter(|line| !line.starts_with("note")).collect::<Vec<_>>().join("\n");
+    ensure!(without_notes(&offline) == without_notes(&differing), "{offline}");
+    let offline = homeostat(None, &[&["states", "diff", &second, "--live"][..], &there].concat()).await?;
+    ensure!(offline.contains("spec.minReadySeconds") && offline.contains("Secrets are not compared"), "{offline}");
+    let offline = homeostat(None, &[&["states"][..], &there].concat()).await?;
+    ensure!(offline.contains(&first) && offline.contains("reference"), "{offline}");
+    ensure!(lines(&before) == lines(&story.writes().await?), "states wrote something");
+    Ok(())
+}
+
+/// No line is wider than a terminal, and nothing in it commands one.
+fn fits(text: &str) -> Result<()> {
+    let good = |line: &str| line.chars().count() <= 80 && !line.chars().any(char::is_control);
+    ensure!(text.lines().all(good), "{text:?}");
+    Ok(())
 }
 
 pub async fn check_tells_whether_the_installation_is_whole(story: &mut Story) -> Result<()> {

@@ -76,6 +76,7 @@ pub fn all() -> Vec<Tale> {
         restraint::two_policies_for_one_target_are_both_refused,
         faults::a_second_replica_stays_passive_and_takes_over,
         command_line::plan_says_what_would_be_done,
+        command_line::states_are_listed_and_compared,
         command_line::check_tells_whether_the_installation_is_whole,
         hostile::policies_are_refused_or_explained,
     ];
