@@ -239,4 +239,3 @@ fn recoveries(world: &Namespace, policy: &str) -> Vec<RecoveryFacts> {
     let facts = found.into_iter().map(|(version, incident)| (version, incident.facts.clone()));
     facts.map(|(version, facts)| RecoveryFacts { version: version.to_string(), ..facts }).collect()
 }
-
