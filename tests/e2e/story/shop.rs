@@ -196,7 +196,7 @@ pub async fn counts(story: &Story) -> Result<Counts> {
     let pods = story.api::<Pod>().list(&ListParams::default().labels("app=client")).await?.items;
     let address =
         pods.iter().find_map(|pod| pod.status.as_ref()?.pod_ip.clone()).context("the client has no address")?;
-    let ask = format!("curl --silent --fail --max-time 2 http://{address}:8081/counts");
+    let ask = format!("curl --silent --fail --max-time 15 http://{address}:8081/counts");
     let text = story.cluster.run_inside("sh", &["-c", &ask]).await?;
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
