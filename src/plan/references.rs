@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::content::each;
+
 /// Names of objects that pods of a template need, by kind. What is marked as optional is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct References {
@@ -48,10 +50,6 @@ fn named(value: &Value, pointer: &str, key: &str) -> Option<String> {
     let optional = reference.get("optional") == Some(&Value::Bool(true));
     let name = reference.get(key)?.as_str().filter(|name| !name.is_empty() && !optional)?;
     Some(name.to_owned())
-}
-
-fn each<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
-    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
 #[cfg(test)]

@@ -51,6 +51,18 @@ struct Condition {
 }
 
 impl DeploymentStatus {
+    /// A workload with what its controller counts. A StatefulSet's counts in the same words.
+    fn counted(&self, workload: Workload) -> Workload {
+        Workload {
+            observed_generation: self.observed_generation.unwrap_or(0),
+            updated_replicas: self.updated_replicas.unwrap_or(0),
+            total_replicas: self.replicas.unwrap_or(0),
+            ready_replicas: self.ready_replicas.unwrap_or(0),
+            available_replicas: self.available_replicas.unwrap_or(0),
+            ..workload
+        }
+    }
+
     fn condition(&self, type_: &str, status: &str) -> Option<&Condition> {
         self.conditions.iter().flatten().find(|condition| condition.type_ == type_ && condition.status == status)
     }
@@ -126,17 +138,12 @@ pub(super) fn deployment(parts: &Parts<'_>) -> Result<Workload, serde_json::Erro
     let deadline = status.condition("Progressing", "False").and_then(|condition| condition.reason.as_deref());
     let failure = status.condition("ReplicaFailure", "True");
     Ok(Workload {
-        observed_generation: status.observed_generation.unwrap_or(0),
         replicas: replicas.unwrap_or(1),
-        updated_replicas: status.updated_replicas.unwrap_or(0),
-        total_replicas: status.replicas.unwrap_or(0),
-        ready_replicas: status.ready_replicas.unwrap_or(0),
-        available_replicas: status.available_replicas.unwrap_or(0),
         paused: paused.unwrap_or(false),
         progress_deadline: progress_deadline_seconds.unwrap_or(PROGRESS_DEADLINE),
         deadline_exceeded: deadline == Some("ProgressDeadlineExceeded"),
         creation_failure: failure.map(|condition| condition.message.clone().unwrap_or_default()),
-        ..workload(MemberKind::Deployment, parts)?
+        ..status.counted(workload(MemberKind::Deployment, parts)?)
     })
 }
 
@@ -147,14 +154,9 @@ pub(super) fn stateful_set(parts: &Parts<'_>) -> Result<Workload, serde_json::Er
     let strategy = update_strategy.unwrap_or_default();
     let partition = strategy.rolling_update.and_then(|rolling| rolling.partition).unwrap_or(0);
     Ok(Workload {
-        observed_generation: status.observed_generation.unwrap_or(0),
         replicas: replicas.unwrap_or(1),
-        updated_replicas: status.updated_replicas.unwrap_or(0),
-        total_replicas: status.replicas.unwrap_or(0),
-        ready_replicas: status.ready_replicas.unwrap_or(0),
-        available_replicas: status.available_replicas.unwrap_or(0),
         paused: partition > 0 || strategy.type_.as_deref() == Some(ON_DELETE),
-        ..workload(MemberKind::StatefulSet, parts)?
+        ..status.counted(workload(MemberKind::StatefulSet, parts)?)
     })
 }
 
