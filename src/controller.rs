@@ -4,6 +4,7 @@
 //! anything, and starts no task that it does not wait for: the end of any of them ends the process.
 
 mod announce;
+mod asking;
 mod dispatch;
 mod keeper;
 mod ledger;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -26,7 +28,7 @@ use crate::act::{Hands, Sealer};
 use crate::admin::{self, Health};
 use crate::leader::{self, Permit};
 use crate::metrics::Metrics;
-use crate::observe::{Observer, SecretDigest};
+use crate::observe::{Kind, Observer, Providers, SecretDigest};
 use crate::plan::facts::Ceiling;
 use crate::settings::Settings;
 use crate::{client, clock};
@@ -49,12 +51,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let sealer = Arc::new(sealer.context("failed to get the key for sealing stable states")?);
     let metrics = Arc::new(Metrics::default());
 
-    let secrets = settings.secrets.then(|| secret_digest(&sealer));
-    let verify = {
-        let sealer = Arc::clone(&sealer);
-        move |state: &_| sealer.verify(state)
-    };
-    let (observer, mut reflectors) = Observer::start(&client, &settings.watch_namespaces, verify, secrets);
+    let providers = settings.providers.iter().map(|provider| (provider.name.clone(), provider.address.clone()));
+    let providers = Providers::new(providers).context("a metrics provider cannot be used (--provider)")?;
+    let (observer, mut reflectors) = observe(&client, &settings, &sealer);
     let ready = Arc::new(AtomicBool::new(false));
     let health = Health { metrics: Arc::clone(&metrics), ready: Arc::clone(&ready) };
     let mut admin = Beside::start(|over| admin::serve(settings.admin_address, health, over));
@@ -65,9 +64,18 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let operator = Arc::new(Operator {
         hands,
         permit: permit.clone(),
-        ceiling: Ceiling { mode: settings.mode_ceiling, suspended: settings.suspend, secrets: settings.secrets },
+        ceiling: Ceiling {
+            mode: settings.mode_ceiling,
+            suspended: settings.suspend,
+            secrets: settings.secrets,
+            neighbours: settings.neighbours,
+            pod_network: settings.pod_network,
+            gateway_api: settings.gateway_api,
+            cluster_members: settings.cluster_members,
+        },
         announcer: Announcer::new(client.clone(), &settings.identity, Arc::clone(&metrics)),
         observer: observer.clone(),
+        providers,
         metrics,
         rehearsal_interval: settings.rehearsals(),
         namespaces: settings.watch_namespaces,
@@ -99,6 +107,26 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     election.end().await;
     admin.end().await;
     outcome
+}
+
+/// Begins to watch what these settings ask for.
+fn observe(client: &Client, settings: &Settings, sealer: &Arc<Sealer>) -> (Observer, JoinSet<()>) {
+    let secrets = settings.secrets.then(|| secret_digest(sealer));
+    let verify = {
+        let sealer = Arc::clone(sealer);
+        move |state: &_| sealer.verify(state)
+    };
+    let also = [
+        (Kind::Namespace, true),
+        (Kind::Node, settings.nodes),
+        (Kind::CronJob, settings.neighbours),
+        (Kind::HttpRoute, settings.gateway_api),
+        (Kind::GrpcRoute, settings.gateway_api),
+    ];
+    let outside = Kind::OUTSIDE.map(|kind| (kind, settings.cluster_members));
+    let also = also.into_iter().chain(outside);
+    let also: Vec<Kind> = also.filter_map(|(kind, asked)| asked.then_some(kind)).collect();
+    Observer::start(client, &settings.watch_namespaces, verify, secrets, &also)
 }
 
 fn secret_digest(sealer: &Arc<Sealer>) -> Box<SecretDigest> {

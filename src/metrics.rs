@@ -1,6 +1,7 @@
 //! Names and labels of our metrics. No label value can be made by a user's object: all are closed sets.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -8,14 +9,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::api::recovery::Timeline;
 
 /// A closed set of words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Verdict {
-    /// `ok` or a category of error; of a rehearsal, its answer.
+    /// `ok` or a category of error; of a question, its answer.
     pub result: &'static str,
 }
 
@@ -51,6 +52,13 @@ pub struct PhaseOf {
     pub phase: &'static str,
 }
 
+/// Which part of the drift.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PartOf {
+    /// A component of the drift distance.
+    pub component: &'static str,
+}
+
 /// All metrics of the operator.
 pub struct Metrics {
     registry: Mutex<Registry>,
@@ -68,6 +76,8 @@ pub struct Metrics {
     pub phase_seconds: Family<PhaseOf, Histogram>,
     /// States that were rehearsed, by answer.
     rehearsals: Family<Verdict, Counter>,
+    /// Questions to metrics providers, by whether there was a value.
+    check_queries: Family<Verdict, Counter>,
     /// Seconds for a rehearsal.
     rehearsal_seconds: Histogram,
     /// 1 while we lead.
@@ -88,39 +98,32 @@ pub struct Metrics {
     pub targets_limit: Gauge,
     /// Targets that would be, but for a budget.
     pub targets_waiting: Gauge,
+    /// How far all targets together are from their stable states, part by part.
+    pub drift: Family<PartOf, Gauge<f64, AtomicU64>>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("homeostat");
-        let reconciles = Family::default();
-        registry.register("reconcile", "Steps of the loop, by result", reconciles.clone());
+        let reconciles = entered(&mut registry, "reconcile", "Steps of the loop, by result");
         let reconcile_seconds = Histogram::new(exponential_buckets(0.0002, 2.0, 16));
         registry.register("reconcile_seconds", "Time for a step of the loop", reconcile_seconds.clone());
-        let recoveries = Family::default();
-        registry.register("recoveries", "Incidents that ended, by remedy and outcome", recoveries.clone());
-        let refusals = Family::default();
-        registry.register("refusals", "Remedies refused in decisions that were recorded, by reason", refusals.clone());
-        let writes = Family::default();
-        registry.register("writes", "Writes to the API server, by what was written and result", writes.clone());
+        let recoveries = entered(&mut registry, "recoveries", "Incidents that ended, by remedy and outcome");
+        let refusals =
+            entered(&mut registry, "refusals", "Remedies refused in decisions that were recorded, by reason");
+        let writes = entered(&mut registry, "writes", "Writes to the API server, by what was written and result");
         let phase_seconds =
             Family::new_with_constructor((|| Histogram::new(exponential_buckets(0.005, 2.0, 18))) as fn() -> Histogram);
         registry.register("phase_seconds", "Time from detection to each phase of a recovery", phase_seconds.clone());
-        let rehearsals = Family::default();
-        registry.register("rehearsals", "Rehearsals of stable states, by answer", rehearsals.clone());
+        let rehearsals = entered(&mut registry, "rehearsals", "Rehearsals of stable states, by answer");
         let rehearsal_seconds = Histogram::new(exponential_buckets(0.002, 2.0, 13));
         registry.register("rehearsal_seconds", "Time for a rehearsal of a stable state", rehearsal_seconds.clone());
-        let leading = Gauge::default();
-        registry.register("leading", "1 while this replica leads", leading.clone());
-        let policies = Gauge::default();
-        registry.register("policies", "Policies watched", policies.clone());
-        let blind_kinds = Gauge::default();
-        registry.register("blind_kinds", "Kinds whose facts are missing or too old to act on", blind_kinds.clone());
-        let mut gauge = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(name, help, gauge.clone());
-            gauge
-        };
+        let check_queries = entered(&mut registry, "check_queries", "Queries for checks of metrics, by what came back");
+        let leading = entered(&mut registry, "leading", "1 while this replica leads");
+        let policies = entered(&mut registry, "policies", "Policies watched");
+        let blind_kinds = entered(&mut registry, "blind_kinds", "Kinds whose facts are missing or too old to act on");
+        let drift = entered(&mut registry, "drift", "Drift distances of all targets added up, by component");
+        let mut gauge = |name: &str, help: &str| -> Gauge { entered(&mut registry, name, help) };
         let brake_on = gauge("brake_on", "1 while too much fails together and nothing new is begun anywhere");
         let targets_armed = gauge("targets_armed", "Targets that are in charge of one policy, and seen");
         let targets_unstable = gauge("targets_unstable", "Targets that became unstable within the brake's window");
@@ -137,6 +140,7 @@ impl Default for Metrics {
             writes,
             phase_seconds,
             rehearsals,
+            check_queries,
             rehearsal_seconds,
             leading,
             policies,
@@ -147,8 +151,16 @@ impl Default for Metrics {
             targets_under_action,
             targets_limit,
             targets_waiting,
+            drift,
         }
     }
+}
+
+/// A metric that begins at nothing.
+fn entered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 impl Metrics {
@@ -161,6 +173,12 @@ impl Metrics {
             Ok(()) => text,
             Err(_) => String::new(),
         }
+    }
+
+    /// Enters a question to a metrics provider.
+    pub fn measured(&self, value: bool) {
+        let result = if value { "value" } else { "nothing" };
+        self.check_queries.get_or_create(&Verdict { result }).inc();
     }
 
     /// Enters a rehearsal.

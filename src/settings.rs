@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
+use http::Uri;
 
 use crate::api::{Duration, Mode};
 use crate::leader;
@@ -40,6 +41,28 @@ pub struct Settings {
     /// Look at Secrets, for policies that say so (`spec.closure.secrets`). Needs the rights of `capabilities.secrets`.
     #[arg(long)]
     pub secrets: bool,
+    /// Look at nodes, to cordon bad ones where a RecoveryBudget allows it. Needs the rights of `capabilities.nodes`.
+    #[arg(long)]
+    pub nodes: bool,
+    /// A metrics provider for checks, as NAME=ADDRESS: what answers the query API of Prometheus below the address. May be
+    /// repeated.
+    #[arg(long = "provider", value_name = "NAME=ADDRESS", value_parser = provider)]
+    pub providers: Vec<Provider>,
+    /// Stop neighbours, for policies that declare them (`spec.actions.isolate.neighbours`). Needs the rights of
+    /// `capabilities.neighbours`.
+    #[arg(long)]
+    pub neighbours: bool,
+    /// Make NetworkPolicies: for pods in quarantine, and to cut targets off from dependencies. Needs the rights of `capabilities.podNetwork`.
+    #[arg(long)]
+    pub pod_network: bool,
+    /// Look at HTTPRoutes and GRPCRoutes of the Gateway API, where the cluster knows them. Needs the rights of
+    /// `capabilities.gatewayApi`.
+    #[arg(long)]
+    pub gateway_api: bool,
+    /// Compare members that belong to no namespace: ClusterRoles, ClusterRoleBindings, PriorityClasses. Needs the rights of
+    /// `capabilities.clusterMembers`.
+    #[arg(long)]
+    pub cluster_members: bool,
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub admin_address: SocketAddr,
@@ -70,6 +93,15 @@ impl Settings {
     }
 }
 
+/// A metrics provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// The name that checks give.
+    pub name: String,
+    /// Below it is the query API.
+    pub address: Uri,
+}
+
 /// Form of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -93,10 +125,41 @@ fn rehearsal_interval(text: &str) -> Result<Duration, String> {
     between(text, Duration::seconds(1), Duration::minutes(24 * 60))
 }
 
+fn provider(text: &str) -> Result<Provider, String> {
+    const FORM: &str = "write NAME=ADDRESS, as in main=http://prometheus.monitoring:9090";
+    let (name, address) = text.split_once('=').ok_or(FORM)?;
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 63 || !name.chars().all(good) {
+        return Err("a name has up to 63 lower-case letters, digits and hyphens".into());
+    }
+    let address: Uri = address.parse().map_err(|error| format!("{error}; {FORM}"))?;
+    let known = matches!(address.scheme_str(), Some("http" | "https")) && address.authority().is_some();
+    match known && address.query().is_none() {
+        true => Ok(Provider { name: name.to_owned(), address }),
+        false => Err(format!("the address has to begin with http:// or https:// and to have no query; {FORM}")),
+    }
+}
+
 fn between(text: &str, shortest: Duration, longest: Duration) -> Result<Duration, String> {
     let duration: Duration = serde_json::from_value(text.into()).map_err(|error| error.to_string())?;
     match (shortest..=longest).contains(&duration) {
         true => Ok(duration),
         false => Err(format!("write a duration from {shortest} to {longest}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_has_a_name_and_an_address() {
+        let good = provider("main=https://metrics.example/prometheus").unwrap();
+        assert_eq!((good.name.as_str(), good.address.path()), ("main", "/prometheus"));
+        for bad in
+            ["main", "Main=http://a", "=http://a", "main=a:9090", "main=ftp://a", "main=http://a/?query=b", "a=b c"]
+        {
+            assert!(provider(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -143,7 +143,7 @@ impl Demo {
             "actions": {
                 "isolate": {"maxPods": 1, "inspection": "20s"},
                 "rollback": {},
-                "failover": {"standby": standby, "via": {"service": WEB}},
+                "failover": {"standby": standby, "via": {"service": WEB}, "minCapacity": "50%"},
             },
         });
         wait("the application to serve");

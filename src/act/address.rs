@@ -12,7 +12,10 @@ pub(super) enum Kind {
     /// A kind that can be a member of a closure.
     Member(MemberKind),
     Pod,
+    /// In no namespace.
+    Node,
     PersistentVolumeClaim,
+    CronJob,
     RecoveryPolicy,
     Recovery,
     StableState,
@@ -25,12 +28,18 @@ impl Kind {
     pub(super) const SECRET: Self = Self::Member(MemberKind::Secret);
     pub(super) const WORKLOADS: [Self; 3] =
         [Self::DEPLOYMENT, Self::Member(MemberKind::StatefulSet), Self::Member(MemberKind::DaemonSet)];
+    pub(super) const NEIGHBOURS: [Self; 2] = [Self::DEPLOYMENT, Self::CronJob];
+    pub(super) const AUTOSCALER: Self = Self::Member(MemberKind::HorizontalPodAutoscaler);
     pub(super) const SERVICE: Self = Self::Member(MemberKind::Service);
+    pub(super) const ROUTES: [Self; 2] = [Self::Member(MemberKind::HttpRoute), Self::Member(MemberKind::GrpcRoute)];
 
     /// The kind of an object that a step may name.
     pub(super) fn of_step(kind: &str) -> Result<Self, Error> {
-        if kind == Self::Pod.name() {
-            return Ok(Self::Pod);
+        if let Some(own) = [Self::Pod, Self::Node].into_iter().find(|own| own.name() == kind) {
+            return Ok(own);
+        }
+        if kind == Self::CronJob.name() {
+            return Ok(Self::CronJob);
         }
         let unknown = || Error::Invalid(format!("a step names kind {kind:?}, which this version never writes"));
         MemberKind::of(kind).map(Self::Member).ok_or_else(unknown)
@@ -40,7 +49,9 @@ impl Kind {
         match self {
             Self::Member(member) => member.name(),
             Self::Pod => "Pod",
+            Self::Node => "Node",
             Self::PersistentVolumeClaim => "PersistentVolumeClaim",
+            Self::CronJob => "CronJob",
             Self::RecoveryPolicy => "RecoveryPolicy",
             Self::Recovery => "Recovery",
             Self::StableState => "StableState",
@@ -52,7 +63,9 @@ impl Kind {
         match self {
             Self::Member(member) => member.plural(),
             Self::Pod => "pods",
+            Self::Node => "nodes",
             Self::PersistentVolumeClaim => "persistentvolumeclaims",
+            Self::CronJob => "cronjobs",
             Self::RecoveryPolicy => "recoverypolicies",
             Self::Recovery => "recoveries",
             Self::StableState => "stablestates",
@@ -66,10 +79,19 @@ impl Kind {
         if self == Self::RecoveryBudget {
             return Ok(format!("/apis/{GROUP}/{VERSION}/{plural}"));
         }
+        if matches!(self, Self::Node | Self::Member(MemberKind::Namespace)) {
+            return Ok(format!("/api/v1/{plural}"));
+        }
+        if let Self::Member(member) = self
+            && member.outside()
+        {
+            return Ok(format!("/apis/{}/{plural}", member.api_version()));
+        }
         let namespace = segment(namespace)?;
         let version = match self {
             Self::Member(member) => member.api_version(),
-            Self::Pod | Self::PersistentVolumeClaim => "v1",
+            Self::Pod | Self::Node | Self::PersistentVolumeClaim => "v1",
+            Self::CronJob => "batch/v1",
             Self::RecoveryPolicy | Self::Recovery | Self::StableState | Self::RecoveryBudget => {
                 return Ok(format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}"));
             }

@@ -5,29 +5,42 @@ use serde_json::{Map, Value, json};
 use super::live::{Edit, Live};
 use super::{Change, Error, Task};
 use crate::api::FIELD_MANAGER;
-use crate::api::mark::{FROZEN_BY, FROZEN_FROM, SWITCHED_BY};
+use crate::api::mark::{FROZEN_BY, FROZEN_FROM, RECREATED_BY, SCALED_BY, STOPPED_BY, SWITCHED_BY};
 use crate::api::stable_state::FieldOwner;
 
-/// Changes nothing but `metadata.managedFields`: our entry's paths go to the owner's, and our entry goes.
+/// Changes nothing but `metadata.managedFields`: our entry's paths go to the owner's, and our entry goes. Of what we
+/// created again our mark goes as well; who owned it may not be known (`null`).
 pub(super) fn change(task: &Task<'_>, live: &Live) -> Result<Change, Error> {
-    let owner: FieldOwner = serde_json::from_str(&task.step.to)
+    let owner: Option<FieldOwner> = serde_json::from_str(&task.step.to)
         .map_err(|_| Error::Invalid(format!("{:?} does not name the field manager to hand back to", task.step.to)))?;
+    let marked = live.annotation(RECREATED_BY) == Some(task.recovery);
+    let given = owner.map(|owner| given(live, &owner)).unwrap_or_default();
+    if !marked && given.is_empty() {
+        return Ok(Change::AlreadyDone);
+    }
+    let mut edit = Edit::of(live);
+    if marked {
+        edit.remove(&["metadata", "annotations", RECREATED_BY]);
+    }
+    // An empty list would make the API server keep the entries as they are.
+    if !given.is_empty() {
+        edit.set(&["metadata", "managedFields"], Value::Array(given));
+    }
+    Ok(Change::Write(edit))
+}
+
+/// All entries as they are when ours belong to the owner; none if none is ours, or nothing would be left.
+fn given(live: &Live, owner: &FieldOwner) -> Vec<Value> {
     let entries = live.managed_fields().as_array();
     let (ours, mut others): (Vec<Value>, Vec<Value>) =
         entries.into_iter().flatten().cloned().partition(|entry| belongs_to(entry, FIELD_MANAGER));
     if ours.is_empty() {
-        return Ok(Change::AlreadyDone);
+        return vec![];
     }
     for entry in &ours {
-        give(&mut others, entry, &owner);
+        give(&mut others, entry, owner);
     }
-    if others.is_empty() {
-        // An empty list would make the API server keep the entries as they are.
-        return Ok(Change::AlreadyDone);
-    }
-    let mut edit = Edit::of(live);
-    edit.set(&["metadata", "managedFields"], Value::Array(others));
-    Ok(Change::Write(edit))
+    others
 }
 
 /// Whether an entry is a manager's own, not one of a subresource such as `status` or `scale`.
@@ -83,7 +96,7 @@ fn merge(known: &mut Map<String, Value>, added: Map<String, Value>) {
 
 /// Our marks and our pause are nobody's to inherit: an apply that does not mention them would remove them.
 fn forget_marks(fields: &mut Map<String, Value>) {
-    for mark in [FROZEN_BY, FROZEN_FROM, SWITCHED_BY] {
+    for mark in [FROZEN_BY, FROZEN_FROM, RECREATED_BY, SCALED_BY, STOPPED_BY, SWITCHED_BY] {
         forget(fields, &["f:metadata", "f:annotations", &format!("f:{mark}")]);
     }
     forget(fields, &["f:metadata", "f:annotations", "."]);

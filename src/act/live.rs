@@ -107,6 +107,16 @@ impl Edit {
         });
     }
 
+    /// Applies only if this is at `path`, which may lead through lists by index.
+    pub(super) fn expect(&mut self, path: &[&str], value: Value) {
+        self.push(PatchOperation::Test(TestOperation { path: pointer(path), value }));
+    }
+
+    /// Puts a value at `path`, which may lead through lists by index; everything but its last part has to be there.
+    pub(super) fn put(&mut self, path: &[&str], value: Value) {
+        self.push(PatchOperation::Add(AddOperation { path: pointer(path), value }));
+    }
+
     /// Removes what is at `path`, if there is anything.
     pub(super) fn remove(&mut self, path: &[&str]) {
         if at(&self.object, path).is_some() {

@@ -9,34 +9,45 @@
 mod address;
 mod call;
 mod content_of_state;
+mod cordon_node;
+mod cut_dependency;
+mod delete_lost_pod;
 mod delete_pod;
+mod deny_pod_network;
 mod error;
 mod evict_pod;
 mod field_owner;
 mod freeze_rollout;
 mod hand_back_fields;
 mod live;
+mod move_route;
+mod own_network_policy;
+mod pre_scale_standby;
 mod quarantine_pod;
 mod quota;
 mod record;
+mod recreate_workload;
 mod rehearse;
 mod release_freeze;
 mod remove_object;
+mod renew_pods;
 mod restore_object;
 mod restore_template;
 mod return_service;
 mod seal;
 mod stable_state;
+mod stop_neighbour;
 mod switch_service;
 #[cfg(test)]
 pub(crate) mod tests;
+mod uncordon_node;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use serde_json::Value;
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{Mutex, RwLock, watch};
 
 pub use crate::plan::Receipt;
 pub use error::Error;
@@ -50,6 +61,7 @@ use crate::api::{Remediation, Step};
 use crate::leader::Permit;
 use crate::plan::content;
 use crate::plan::member::MemberKind;
+use crate::plan::{leftovers, owners};
 use address::{Address, Kind};
 use call::Version;
 use live::{Edit, Live};
@@ -66,6 +78,8 @@ pub struct Hands {
     /// Held shared while a state is recorded and alone while a copy is deleted, so that no copy goes while a new
     /// state begins to rely on it.
     copies: RwLock<()>,
+    /// Held while a node is cordoned: how many are is counted before.
+    cordoning: Mutex<()>,
     /// Whether every write says that nothing is to be stored.
     dry_run: bool,
 }
@@ -77,15 +91,36 @@ pub struct Effect {
     pub receipt: Receipt,
     /// The object as the API server last answered it, if it exists; `None` after a deletion.
     pub object: Option<Value>,
+    /// What was changed, if content was put back that may be shown.
+    pub change: String,
+    /// What a restore brought back that was not there: paths of fields.
+    pub leftovers: Vec<String>,
 }
+
+/// What is said of an object that had to be created.
+const WHOLE: &str = "the whole object";
 
 impl Effect {
     fn new(receipt: Receipt, object: Value) -> Self {
-        Self { receipt, object: Some(object) }
+        Self { receipt, object: Some(object), change: String::new(), leftovers: vec![] }
+    }
+
+    /// Tells what was changed and what was brought back, if it was and may be shown.
+    fn telling(self, kind: MemberKind, before: &Value, after: &Value) -> Self {
+        if self.receipt != Receipt::Done || kind == MemberKind::Secret {
+            return self;
+        }
+        Self { change: owners::change(before, after), leftovers: leftovers::of(kind, before, after), ..self }
+    }
+
+    /// Says that all of it was brought back, if it was.
+    fn whole(self) -> Self {
+        let leftovers = if self.receipt == Receipt::Done { vec![WHOLE.to_owned()] } else { vec![] };
+        Self { leftovers, ..self }
     }
 
     fn without_object(receipt: Receipt) -> Self {
-        Self { receipt, object: None }
+        Self { receipt, object: None, change: String::new(), leftovers: vec![] }
     }
 }
 
@@ -115,7 +150,10 @@ impl<'a> Task<'a> {
     fn member(&self) -> Result<MemberKind, Error> {
         let object = &self.step.object;
         let other = || Error::Invalid(format!("{:?} does not apply to {object}", self.step.remediation));
-        MemberKind::of(&object.kind).ok_or_else(other)
+        // Nothing that belongs to no namespace is ever written, and of namespaces only our own.
+        let own =
+            |kind: &MemberKind| !kind.outside() && (*kind != MemberKind::Namespace || object.name == self.namespace);
+        MemberKind::of(&object.kind).filter(own).ok_or_else(other)
     }
 
     /// Where the step's object is. Guard rails are written with the rights of the policy's own ServiceAccount.
@@ -140,7 +178,7 @@ impl Hands {
     /// [`crate::leader::Settings::effect_deadline`]).
     #[must_use]
     pub fn new(client: Client, permit: watch::Receiver<Permit>, sealer: Arc<Sealer>, deadline: Duration) -> Self {
-        Self { client, permit, sealer, deadline, copies: RwLock::new(()), dry_run: false }
+        Self { client, permit, sealer, deadline, copies: RwLock::new(()), cordoning: Mutex::new(()), dry_run: false }
     }
 
     /// Carries out one step of a Recovery: at most one write to the step's object, or two where an immutable one is
@@ -163,10 +201,15 @@ impl Hands {
             Remediation::FreezeRollout => self.change(&task, &Kind::WORKLOADS, freeze_rollout::change).await,
             Remediation::ReleaseFreeze => self.change(&task, &Kind::WORKLOADS, release_freeze::change).await,
             Remediation::RestoreTemplate => restore_template::perform(self, &task).await,
+            Remediation::RenewPods => self.change(&task, &Kind::WORKLOADS, renew_pods::change).await,
+            Remediation::RecreateWorkload => recreate_workload::perform(self, &task).await,
             Remediation::RestoreObject => restore_object::perform(self, &task).await,
             Remediation::RemoveObject => remove_object::perform(self, &task).await,
             Remediation::HandBackFields => {
-                let address = task.member_address(task.member()?);
+                let address = match Kind::of_step(&step.object.kind)? {
+                    Kind::Member(_) => task.member_address(task.member()?),
+                    _ => task.address(&Kind::NEIGHBOURS)?,
+                };
                 // What we created has no uid in the plan; that fields of it are ours tells it.
                 let live = match step.object.uid.is_empty() {
                     true => self.find(address).await?.filter(|live| !live.deleting()),
@@ -181,6 +224,20 @@ impl Hands {
             Remediation::DeletePod => delete_pod::perform(self, &task).await,
             Remediation::SwitchService => self.change(&task, &[Kind::SERVICE], switch_service::change).await,
             Remediation::ReturnService => self.change(&task, &[Kind::SERVICE], return_service::change).await,
+            Remediation::SwitchRoute | Remediation::ShiftRoute | Remediation::ReturnRoute => {
+                self.change(&task, &Kind::ROUTES, move_route::change).await
+            }
+            Remediation::CordonNode => cordon_node::perform(self, &task).await,
+            Remediation::UncordonNode => self.change(&task, &[Kind::Node], uncordon_node::change).await,
+            Remediation::DeleteLostPod => delete_lost_pod::perform(self, &task).await,
+            Remediation::DenyPodNetwork => deny_pod_network::perform(self, &task).await,
+            Remediation::AllowPodNetwork => deny_pod_network::end(self, &task).await,
+            Remediation::CutDependency => cut_dependency::perform(self, &task).await,
+            Remediation::ReleaseDependency => cut_dependency::end(self, &task).await,
+            Remediation::StopNeighbour => self.change(&task, &Kind::NEIGHBOURS, stop_neighbour::change).await,
+            Remediation::ReleaseNeighbour => self.change(&task, &Kind::NEIGHBOURS, stop_neighbour::release).await,
+            Remediation::PreScaleStandby => self.change(&task, &[Kind::AUTOSCALER], pre_scale_standby::change).await,
+            Remediation::ReleaseStandby => self.change(&task, &[Kind::AUTOSCALER], pre_scale_standby::release).await,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The writers of our own objects: journals, the status of policies, and the removal of old states and copies.
 
 use json_patch::{AddOperation, PatchOperation, TestOperation};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::ObjectMeta;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,15 +10,29 @@ use super::address::{Address, Kind};
 use super::call::Version;
 use super::live::pointer;
 use super::{Error, Hands, Receipt};
+use crate::api::condition::{ConditionType, status_word};
 use crate::api::mark::{COPY_OF, POLICY};
+use crate::api::recovery::Isolation;
 use crate::api::stable_state::Review;
-use crate::api::{GROUP, VERSION};
+use crate::api::{GROUP, Reason, VERSION};
 use crate::api::{Journal, Phase, Recovery, RecoveryBudgetStatus, RecoveryPolicyStatus, RecoverySpec, StableState};
 use crate::plan::content;
 use crate::plan::member::MemberKind;
 
 /// The longest value a label can have.
 const LONGEST_LABEL: usize = 63;
+
+/// The condition that says of an isolation whether it is proven.
+fn isolated(isolation: &Isolation) -> Condition {
+    Condition {
+        type_: ConditionType::Isolated.as_str().to_owned(),
+        status: status_word(Some(isolation.reason == Reason::IsolationProven)).to_owned(),
+        reason: isolation.reason.as_str().to_owned(),
+        message: isolation.message.clone(),
+        observed_generation: None,
+        last_transition_time: Time(isolation.since.0),
+    }
+}
 
 impl Hands {
     /// Opens a Recovery: its first intent travels in the body, so that it is on record before any effect.
@@ -56,7 +71,12 @@ impl Hands {
         journal: &Journal,
     ) -> Result<Value, Error> {
         let address = Address::new(Kind::Recovery, namespace, name);
-        self.write_status(address, Some(resource_version), json!({"journal": as_json(journal)?})).await
+        let isolation = journal.isolation.as_ref().map(isolated);
+        let status = match isolation {
+            Some(isolated) => json!({"journal": as_json(journal)?, "conditions": [isolated]}),
+            None => json!({"journal": as_json(journal)?}),
+        };
+        self.write_status(address, Some(resource_version), status).await
     }
 
     /// Writes a policy's status. Without a version whatever is there is replaced.

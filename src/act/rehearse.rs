@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 use tokio::time::timeout;
 
 use super::address::{Address, Kind};
@@ -19,7 +19,7 @@ use super::{Error, Hands, Receipt, Task, content_of_state, restore_object};
 use crate::api::{Reason, Step};
 use crate::plan::facts::Feasibility;
 use crate::plan::rehearsal::{Rehearse, Rollback};
-use crate::plan::{content, references};
+use crate::plan::{content, posture, references};
 
 /// More references of one template are not looked at.
 const MOST_REFERENCES: usize = 64;
@@ -30,6 +30,8 @@ const LONGEST_MESSAGE: usize = 400;
 /// Whether an object exists is all that we want to know: of a Secret, nothing else is even sent.
 const METADATA_ONLY: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+/// Of a workload that does not exist yet.
+const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 
 /// What one check came to. A check that found nothing wrong says nothing.
@@ -49,6 +51,7 @@ impl Hands {
             sealer: self.sealer.clone(),
             deadline: self.deadline,
             copies: RwLock::new(()),
+            cordoning: Mutex::new(()),
             dry_run: true,
         };
         let rehearsal = Rehearsal { hands: &hands, namespace, request };
@@ -95,11 +98,15 @@ impl Rehearsal<'_> {
             Ok(stable) => stable,
             Err(error) => return vec![finding(error, Reason::RestoreRefused)],
         };
-        let template = stable.content.pointer("/spec/template").unwrap_or(&Value::Null);
+        let content = match self.kept(&task, stable.content).await {
+            Ok(content) => content,
+            Err(error) => return vec![finding(error, Reason::RestoreRefused)],
+        };
+        let template = content.pointer("/spec/template").unwrap_or(&Value::Null);
         let (pod, missing, workload, members) = tokio::join!(
             self.pod(template, may_create),
             self.references(template),
-            self.workload(kind, &stable.content),
+            self.workload(kind, &content),
             self.members()
         );
         [pod, missing, workload, members, rights].concat()
@@ -107,6 +114,16 @@ impl Rehearsal<'_> {
 
     fn task<'t>(&'t self, step: &'t Step) -> Task<'t> {
         Task { namespace: self.namespace, recovery: "", stable_state: &self.request.state, account: None, step }
+    }
+
+    /// The recorded content with what the step keeps of the live one.
+    async fn kept(&self, task: &Task<'_>, stable: Value) -> Result<Value, Error> {
+        if task.step.keeps.is_empty() {
+            return Ok(stable);
+        }
+        let kind = task.member()?;
+        let live = self.hands.find(task.member_address(kind)).await?.ok_or(Error::Gone)?;
+        Ok(posture::kept(kind, &content::of(kind, live.object()), &stable))
     }
 
     /// A pod as the ReplicaSet of the state would make it.
@@ -188,6 +205,9 @@ impl Rehearsal<'_> {
             return vec![];
         }
         let object = &self.request.workload.object;
+        if object.uid.is_empty() {
+            return self.creation(kind).await;
+        }
         let address = Address::new(kind, self.namespace, &object.name);
         let live = match self.hands.find(address).await {
             Ok(Some(live)) if live.uid() == object.uid => live,
@@ -206,6 +226,21 @@ impl Rehearsal<'_> {
         match self.hands.patch(address, "", &before, edit.operations()).await {
             Ok(_) => vec![],
             Err(error) => vec![self.refusal(error, "patch", kind).await],
+        }
+    }
+
+    /// The create of a workload that was deleted.
+    async fn creation(&self, kind: Kind) -> Vec<Finding> {
+        match self.may("create", kind, None).await {
+            Ok(true) => {}
+            Ok(false) => return vec![no_right("create", kind)],
+            Err(error) => return vec![unasked(error)],
+        }
+        let (state, step) = (&self.request.state, &self.request.workload);
+        match self.hands.perform(self.namespace, "", state, None, step).await.map(|effect| effect.receipt) {
+            Ok(Receipt::Moved(why)) => vec![moved(why)],
+            Ok(_) => vec![],
+            Err(error) => vec![finding(error, Reason::RestoreRefused)],
         }
     }
 
@@ -282,7 +317,7 @@ fn pod(template: &Value, namespace: &str, workload: &Step) -> Value {
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
             "name": workload.object.name,
-            "uid": workload.object.uid,
+            "uid": if workload.object.uid.is_empty() { NO_UID } else { &workload.object.uid },
             "controller": true,
         }],
     });

@@ -17,7 +17,11 @@ pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Er
     let address = task.member_address(kind);
     let (live, stable) = tokio::join!(hands.find(address), content_of_state::read(hands, task));
     let Some(live) = live? else {
-        return create(hands, task, address, &stable?).await;
+        if kind == MemberKind::Namespace {
+            return Ok(Effect::without_object(Receipt::Gone));
+        }
+        let stable = stable?;
+        return Ok(create(hands, task, address, &stable).await?.telling(kind, &json!({}), &stable.content).whole());
     };
     let present = content::of(kind, live.object());
     if kind == MemberKind::Secret && !secrets::looked_at(live.type_()) {
@@ -46,10 +50,10 @@ pub(super) async fn perform(hands: &Hands, task: &Task<'_>) -> Result<Effect, Er
             // It is still there, so that nothing of its name can be created to see whether it would be admitted.
             return Ok(Effect::new(Receipt::Done, live.into_object()));
         }
-        return create(hands, task, address, &stable).await;
+        return Ok(create(hands, task, address, &stable).await?.telling(kind, &present, &stable.content));
     }
     let edit = put_back(&live, kind, &present, &stable.content);
-    hands.apply(address, live, Change::Write(edit)).await
+    Ok(hands.apply(address, live, Change::Write(edit)).await?.telling(kind, &present, &stable.content))
 }
 
 /// Whole parts, and only those that differ: writing an equal template would drop a restart annotation, and by that
@@ -98,7 +102,7 @@ fn found(task: &Task<'_>, digest: &str, live: Live) -> Effect {
 }
 
 /// Puts everything of `added` into `object`; what both have is that of `added`.
-fn merge(object: &mut Value, added: &Value) {
+pub(super) fn merge(object: &mut Value, added: &Value) {
     match (object, added) {
         (Value::Object(object), Value::Object(added)) => {
             for (key, value) in added {

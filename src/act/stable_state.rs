@@ -9,7 +9,7 @@ use super::address::{Address, Kind};
 use super::live::{Live, at};
 use super::record::{as_json, cut_name, policy_label, refused};
 use super::{Error, Hands, field_owner};
-use crate::api::mark::{COPY_OF, POLICY, SWITCHED_BY};
+use crate::api::mark::{COPY_OF, FROZEN_BY, FROZEN_FROM, POLICY, RECREATED_BY, SCALED_BY, STOPPED_BY, SWITCHED_BY};
 use crate::api::policy::TargetRef;
 use crate::api::stable_state::{Evidence, Group, LARGEST_MEMBER, MOST_MEMBERS, Member, Record};
 use crate::api::{StableState, StableStateSpec};
@@ -18,6 +18,20 @@ use crate::plan::{content, secrets};
 
 /// Where `kubectl apply` keeps what it applied last.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Annotations that are not recorded: our marks, what its controller counts, and what repeats the content, which is in the
+/// record already.
+const OF_THE_MOMENT: [&str; 9] = [
+    LAST_APPLIED,
+    SWITCHED_BY,
+    FROZEN_BY,
+    FROZEN_FROM,
+    STOPPED_BY,
+    SCALED_BY,
+    RECREATED_BY,
+    "deployment.kubernetes.io/revision",
+    "deprecated.daemonset.template.generation",
+];
 
 /// The annotations of a Secret that are recorded: those by which Helm and Argo CD know what is theirs. Others may repeat
 /// what the Secret holds, as tools that keep what they applied do.
@@ -212,15 +226,12 @@ fn state_name(policy: &str, digest: &str) -> String {
     format!("{}-{short}", cut_name(policy, LONGEST_POLICY))
 }
 
-/// What it takes besides its content to create the object again as it was: labels, annotations, and a Service's address.
+/// What it takes besides its content to create the object again as it was: labels, annotations, a Service's address, and
+/// what else a workload's spec says.
 fn creation(kind: MemberKind, live: &Live) -> String {
-    if kind.workload() {
-        return String::new();
-    }
     let metadata = |key: &str| at(live.object(), &["metadata", key]).and_then(Value::as_object).cloned();
     let mut annotations = metadata("annotations").unwrap_or_default();
-    // It repeats the content, and what it says is in the record already.
-    annotations.retain(|key, _| key != LAST_APPLIED && key != SWITCHED_BY);
+    annotations.retain(|key, _| !OF_THE_MOMENT.contains(&key.as_str()));
     annotations.retain(|key, _| kind != MemberKind::Secret || HARMLESS.contains(&key.as_str()));
     let mut creation =
         json!({"metadata": {"labels": metadata("labels").unwrap_or_default(), "annotations": annotations}});
@@ -228,6 +239,17 @@ fn creation(kind: MemberKind, live: &Live) -> String {
     if let (Some(address), Value::Object(creation)) = (address, &mut creation) {
         creation.insert("spec".to_owned(), json!({"clusterIP": address}));
     }
+    if let (true, Value::Object(creation)) = (kind.workload(), &mut creation) {
+        creation.insert("spec".to_owned(), rest_of_spec(kind, live));
+    }
     let text = content::canonical(&creation);
     if text.len() > LARGEST_CREATION { String::new() } else { text }
+}
+
+/// A workload's spec without what is its content, and without how a rollout is held still.
+fn rest_of_spec(kind: MemberKind, live: &Live) -> Value {
+    let mut spec = live.spec().as_object().cloned().unwrap_or_default();
+    let content = kind.parts().iter().filter_map(|part| part.get(1).copied());
+    content.chain(["paused"]).for_each(|key| drop(spec.remove(key)));
+    Value::Object(spec)
 }

@@ -88,7 +88,8 @@ pub struct NamespaceLimit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeLimit {
-    /// How many nodes may be cordoned by us at once; 0: nodes are never touched. Default: 0. Example: `1`.
+    /// How many nodes may be cordoned by us at once, in the whole cluster; 0: nodes are never touched. The last node
+    /// that pods can be placed on is never cordoned. Takes the chart's capability `nodes`. Default: 0. Example: `1`.
     #[schemars(range(min = 0, max = 100), extend("format" = "int32"))]
     pub max_cordoned: u32,
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::Reason;
 
 /// The condition types: of a RecoveryPolicy, where the first three are always present and the others only while true;
-/// and of a RecoveryBudget, the last two, always present.
+/// of a RecoveryBudget, `BrakeOn` and `Exhausted`, always present; and of a Recovery, `Isolated`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
     /// Accepted and armed. Never says anything about the workload's health.
@@ -21,10 +21,14 @@ pub enum ConditionType {
     Suspended,
     /// Another policy names the same target.
     Conflicted,
+    /// Something carries a mark of ours, and no Recovery stands for it.
+    LeftBehind,
     /// Too much fails together: nothing new is begun anywhere.
     BrakeOn,
     /// As many targets are under action as may be.
     Exhausted,
+    /// Of a Recovery, once it isolated something: that is seen to be out of the way.
+    Isolated,
 }
 
 impl ConditionType {
@@ -38,8 +42,10 @@ impl ConditionType {
             Self::Recovering => "Recovering",
             Self::Suspended => "Suspended",
             Self::Conflicted => "Conflicted",
+            Self::LeftBehind => "LeftBehind",
             Self::BrakeOn => "BrakeOn",
             Self::Exhausted => "Exhausted",
+            Self::Isolated => "Isolated",
         }
     }
 }

@@ -5,19 +5,24 @@
 //! client, a clock or a cache.
 
 pub mod budget;
+pub mod check;
 pub mod condition;
 pub mod duration;
+pub mod floors;
 pub mod policy;
 pub mod reason;
 pub mod recovery;
 pub mod stable_state;
+pub mod via;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
 pub use budget::{RecoveryBudget, RecoveryBudgetSpec, RecoveryBudgetStatus};
+pub use check::Check;
 pub use condition::ConditionType;
 pub use duration::Duration;
+pub use floors::{FloorException, Floors, ImageFloor};
 pub use policy::{Mode, RecoveryPolicy, RecoveryPolicySpec, RecoveryPolicyStatus};
 pub use reason::Reason;
 pub use recovery::{Journal, Outcome, Phase, Recovery, RecoverySpec, Remediation, Step, StepState};
@@ -42,8 +47,20 @@ pub mod mark {
     pub const RELEASED_LABELS: &str = "homeostat.dev/released-labels";
     /// On a quarantined pod (annotation): when its inspection ends and it is deleted (RFC 3339).
     pub const INSPECT_UNTIL: &str = "homeostat.dev/inspect-until";
-    /// On a Service whose selector we switched: the name of the Recovery that did it.
+    /// On a NetworkPolicy by which we cut a target off from a dependency (label): the name of the Recovery that did it.
+    pub const CUT_BY: &str = "homeostat.dev/cut-by";
+    /// On a Service whose selector we switched, or a route whose weights we moved: the name of the Recovery that did it.
     pub const SWITCHED_BY: &str = "homeostat.dev/switched-by";
+    /// On a node that we cordoned: the namespace and name of the Recovery that did it, as in `shop/web-1`.
+    pub const CORDONED_BY: &str = "homeostat.dev/cordoned-by";
+    /// On a Deployment or CronJob that we stopped: the name of the Recovery that did it.
+    pub const STOPPED_BY: &str = "homeostat.dev/stopped-by";
+    /// On a HorizontalPodAutoscaler whose `minReplicas` we raised: the name of the Recovery that did it.
+    pub const SCALED_BY: &str = "homeostat.dev/scaled-by";
+    /// On a workload that we created again, until the Recovery knows its uid: the name of the Recovery that did it.
+    pub const RECREATED_BY: &str = "homeostat.dev/recreated-by";
+    /// On a pod template: when its pods were made anew by us (RFC 3339).
+    pub const RESTARTED_AT: &str = "homeostat.dev/restarted-at";
     /// On a workload, set by its owner: the current content must not be rolled back across.
     pub const IRREVERSIBLE: &str = "homeostat.dev/irreversible";
     /// On an object of ours (label): the policy it belongs to.

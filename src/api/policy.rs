@@ -6,7 +6,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Duration;
+use super::via::Via;
+use super::{Check, Duration, Floors};
 
 /// What a person applies: a target, what counts as stable, and what Homeostat may do.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -37,7 +38,10 @@ use super::Duration;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.actions) || !has(self.actions.failover) || self.actions.failover.standby.name != self.targetRef.name").message("actions.failover.standby is the target itself; name another Deployment that can serve in its place, or remove actions.failover"))]
+#[x_kube(validation = Rule::new("!has(self.actions) || !has(self.actions.failover) || self.actions.failover.standby.kind != self.targetRef.kind || self.actions.failover.standby.name != self.targetRef.name").message("actions.failover.standby is the target itself; name another workload that can serve in its place, or remove actions.failover"))]
+#[x_kube(validation = Rule::new("!has(self.actions) || !has(self.actions.isolate) || !has(self.actions.isolate.neighbours) || self.actions.isolate.neighbours.all(other, (other.apiVersion == 'apps/v1' && other.kind == 'Deployment' && (self.targetRef.kind != 'Deployment' || other.name != self.targetRef.name)) || (other.apiVersion == 'batch/v1' && other.kind == 'CronJob'))").message("actions.isolate.neighbours must name Deployments (apps/v1) other than the target, or CronJobs (batch/v1)"))]
+#[x_kube(validation = Rule::new("!has(self.actions) || !has(self.actions.isolate) || !has(self.actions.isolate.dependencies) || self.actions.isolate.dependencies.all(other, has(self.dependsOn) && self.dependsOn.exists(known, known.kind == other.kind && known.name == other.name))").message("actions.isolate.dependencies must name workloads that dependsOn names as well: add them there"))]
+#[x_kube(validation = Rule::new("!has(self.dependsOn) || self.dependsOn.all(other, other.kind != self.targetRef.kind || other.name != self.targetRef.name)").message("dependsOn must not hold the target itself: name other workloads"))]
 pub struct RecoveryPolicySpec {
     /// How far we may go. `Observe`: record what would be done, write nothing to workloads. `Recommend`: show the plan
     /// and wait for a person's approval. `Enforce`: act. Required. The chart may set a ceiling for the whole cluster.
@@ -68,16 +72,39 @@ pub struct RecoveryPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub service_account_name: Option<String>,
+    /// Workloads of the same namespace that the target calls and needs, at most 16; each should have a policy of its
+    /// own. If the target fails with nothing changed of its own, and exactly one of these changed in the ten minutes
+    /// before, the policy of that one is told: it may roll back, within its own mode, limits and guards, if most of those
+    /// that depend on it fail. Nothing is ever done to a dependency by this policy; that the target may be cut off from
+    /// one says `actions.isolate.dependencies`. Default: none.
+    /// Example: `[{apiVersion: apps/v1, kind: StatefulSet, name: orders-db}]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = Rule::new("self.all(other, other.apiVersion == 'apps/v1' && other.kind in ['Deployment', 'StatefulSet', 'DaemonSet'])").message("dependsOn must name Deployments, StatefulSets or DaemonSets: set kind to one of them and apiVersion to apps/v1"))]
+    pub depends_on: Vec<TargetRef>,
     /// When something counts as broken. Default: `{unavailableFor: 10s, crashLoops: 2}`.
     /// Example: `{unavailableFor: 30s}`.
     #[serde(default)]
     pub detection: Detection,
     /// What may be done. Omitted: freeze, isolation of one pod, and rollback. Given: exactly what is listed, so that
     /// `{}` allows nothing.
-    /// Default: `{isolate: {freeze: true, maxPods: 1, inspection: 10m}, rollback: {maxAge: 720h}}`.
+    /// Default: `{isolate: {freeze: true, maxPods: 1, inspection: 10m, renew: true}, rollback: {maxAge: 720h, recreate: Approve}}`.
     /// Example: `{rollback: {}}` allows only a rollback.
     #[serde(default)]
     pub actions: Actions,
+    /// What is done with objects that Argo CD or Flux keeps like a repository (told by the tool's marks on the object and by
+    /// its field managers). `Respect`: they are not written, because that would be undone: no rollback, no freeze, no failover
+    /// through such a Service; the condition `Recoverable` says `GitOwned`. Isolation stays possible, and so does failover
+    /// through a Service that is not kept. `Override`: they are written like any other, once: if that is undone, the Recovery
+    /// ends as `RevertedByGitOps` and says what to change in the repository, and the same is not written again.
+    /// Default: Respect. Example: `Override`.
+    #[serde(default)]
+    pub git_ops: GitOps,
+    /// What of an image may never run again, whatever was stable once, and exceptions from that. A rollback below a floor
+    /// is refused with `BelowFloor`. Default: none.
+    /// Example: `{images: [{image: registry.example/shop/checkout, minimum: "1.4.2", because: CVE-2026-1234}]}`.
+    #[serde(default, skip_serializing_if = "Floors::is_empty")]
+    pub floors: Floors,
     /// Restraint: how often, and how soon again. Default:
     /// `{maxAttempts: 2, cooldown: 5m, relapse: 1h}`. Example: `{cooldown: 30m}`.
     #[serde(default)]
@@ -102,6 +129,16 @@ pub enum Mode {
     Recommend,
     /// Act.
     Enforce,
+}
+
+/// What is done with objects that a GitOps tool keeps like its repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum GitOps {
+    /// They are not written.
+    #[default]
+    Respect,
+    /// They are written once; if that is undone, not again.
+    Override,
 }
 
 /// A workload in the same namespace.
@@ -141,6 +178,17 @@ pub struct Stability {
     /// How many container restarts are tolerated within the soak, all pods together. Default: 0. Example: `1`.
     #[schemars(range(min = 0, max = 1000), extend("format" = "int32"))]
     pub max_restarts: u32,
+    /// Questions to metrics providers, all of which have to be answered with a good value: for a stable state, and for
+    /// calling a recovery verified. One that is answered with a bad value for `detection.unavailableFor` is a symptom.
+    /// No data is neither good nor bad: nothing is earned, begun or called recovered because of it. The providers are
+    /// configured where the operator is installed. Default: none.
+    /// Example: `[{name: errors, provider: main, query: "sum(rate(errors_total[1m]))", max: "0.01"}]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub checks: Vec<Check>,
 }
 
 /// What counts as proof.
@@ -168,19 +216,69 @@ pub struct Closure {
     pub secrets: MemberPolicy,
     /// The ServiceAccount that the target's pods name, if they name one. Default: Restore. Example: `Compare`.
     pub service_accounts: MemberPolicy,
-    /// Services that select the target, and Ingresses that lead to one of them. One that was added since is shown and
-    /// left alone. Default: Restore. Example: `Ignore`.
+    /// Services that select the target, and Ingresses that lead to one of them; HTTPRoutes and GRPCRoutes as well, with the
+    /// operator's capability `gatewayApi`. One that was added since is shown and left alone. Default: Restore.
+    /// Example: `Ignore`.
     pub exposure: MemberPolicy,
     /// HorizontalPodAutoscalers that scale the target, and PodDisruptionBudgets that select it. An autoscaler that was
-    /// added since is deleted by a rollback. Default: Restore. Example: `Compare`.
+    /// added since is deleted by a rollback; one that scales another workload by now, which has available pods, is left
+    /// to it. `replicas` of the target are never written: putting its autoscaler back is what puts them back.
+    /// Default: Restore. Example: `Compare`.
     pub scaling: MemberPolicy,
     /// What an administrator sets limits with: NetworkPolicies that select the target, RoleBindings that name its
-    /// ServiceAccount and their Roles, ResourceQuotas and LimitRanges of the namespace. They are always recorded and
-    /// compared, and never written together with the rest: only if nothing else differs, or if restoring the rest did
-    /// not help, and only with the rights of `spec.serviceAccountName`. `Compare`: a difference is shown. `Approve`: a
-    /// plan is shown, and waits for a person's approval. `Restore`: it is carried out. Default: Approve.
+    /// ServiceAccount and their Roles, ResourceQuotas and LimitRanges of the namespace, and the Pod Security labels of the
+    /// namespace itself. They are always recorded and compared, and never written together with the rest: only if nothing
+    /// else differs, or if restoring the rest did not help, and only with the rights of `spec.serviceAccountName`.
+    /// `Compare`: a difference is shown. `Approve`: a plan is shown, and waits for a person's approval. `Restore`: it is
+    /// carried out; but a plan by which the namespace would admit again what it refuses now waits for an approval as well.
+    /// Default: Approve.
     /// Example: `Restore`.
     pub guard_rails: GuardRailPolicy,
+    /// Further objects of the same namespace that the target depends on and that are not found by themselves, at most 16:
+    /// recorded, compared and restored like members of their kind, and as the part of `closure` says that their kind belongs
+    /// to. ConfigMaps and Secrets that it reads through the API, a ServiceAccount that it acts as, Services and Ingresses
+    /// of another workload, NetworkPolicies that select others, Roles and RoleBindings of others. Only these kinds: for
+    /// others the operator has no rights. One that does not exist when a state is earned is not a member of it; one that is
+    /// listed is never deleted, and one that leads elsewhere is no evidence that traffic is cut off. What belongs to the
+    /// target anyway need not be listed. Default: none. Example: `[{kind: ConfigMap, name: feature-flags}]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"])
+    )]
+    pub include: Vec<Included>,
+}
+
+/// A further object of the closure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Included {
+    /// Kind of the object. Required. Example: `ConfigMap`.
+    pub kind: IncludedKind,
+    /// Name of the object. Required. Example: `feature-flags`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9.:_]*[A-Za-z0-9])?$"))]
+    pub name: String,
+}
+
+/// The kinds that may be included in a closure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IncludedKind {
+    /// As `configMaps` says.
+    ConfigMap,
+    /// As `secrets` says.
+    Secret,
+    /// As `serviceAccounts` says.
+    ServiceAccount,
+    /// As `exposure` says.
+    Service,
+    /// As `exposure` says.
+    Ingress,
+    /// As `guardRails` says.
+    NetworkPolicy,
+    /// As `guardRails` says.
+    Role,
+    /// As `guardRails` says.
+    RoleBinding,
 }
 
 /// What is done about guard rails that differ.
@@ -252,6 +350,31 @@ pub struct Isolate {
     /// How long a quarantined pod is kept for inspection before it is deleted; `0s`: not at all. Default: 10m.
     /// Example: `1h`.
     pub inspection: Duration,
+    /// Make the pods of the target anew, by its own rollout, if the bad ones, and only they, started before something changed
+    /// that pods read only at their start (a ConfigMap or Secret in the environment, or mounted by a path inside), and nothing
+    /// is left to be put back. Default: true. Example: `false`.
+    pub renew: bool,
+    /// Deployments and CronJobs of the same namespace that may be stopped for the target, at most 16. One of them is scaled
+    /// to 0 or suspended if the target fails with nothing changed of its own, and only this one was added or took more in
+    /// the ten minutes before; or, if a CronJob, together with a rollback of content that it wrote (as a field manager of its
+    /// own name) and that was rolled back before. It stays so until a person lets it go on (by hand, or by `spec.release` of
+    /// the Recovery), or the Recovery is aborted, or the policy suspended or deleted. Needs the operator's capability
+    /// `neighbours`. Default: none. Example: `[{apiVersion: batch/v1, kind: CronJob, name: report}]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub neighbours: Vec<TargetRef>,
+    /// Workloads of `dependsOn` that the target can do without for a while: without them it works in part, and better than
+    /// with one that fails. If the target fails with nothing changed of its own, one of these is the only dependency that
+    /// fails or changed, and the policy of that one holds, then a NetworkPolicy cuts the target's pods off from its pods,
+    /// and from nothing else. It is not made where another NetworkPolicy limits what the target's pods call, because such
+    /// allowances add up; rules that are not NetworkPolicies (those of network plugins) are not seen: where they limit what
+    /// the target calls, list nothing here. It goes when the dependency has been well for the soak, by `spec.release` of the
+    /// Recovery, when somebody changes or deletes it, and whenever we let go. Needs the operator's capability `podNetwork`,
+    /// and a network plugin that enforces NetworkPolicies. At most 16. Default: none.
+    /// Example: `[{apiVersion: apps/v1, kind: Deployment, name: recommendations}]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub dependencies: Vec<TargetRef>,
 }
 
 /// Restoring the closure.
@@ -261,32 +384,48 @@ pub struct Rollback {
     /// States older than this are not used. Longer than 0s. Default: 720h (30 days). Example: `168h`.
     #[schemars(schema_with = "crate::api::duration::positive")]
     pub max_age: Duration,
+    /// What is done when the target itself was deleted, and this policy was not. `Never`: it is shown. `Approve`: a plan
+    /// to create it again from its stable state is shown, and waits for a person's approval. `Restore`: it is carried out
+    /// after `detection.unavailableFor`. A deletion that looks meant is never undone: nobody saw it happen, the policy was
+    /// suspended, the target was scaled to 0 before, other pods serve behind its Services, or it was created again not
+    /// long before. Needs the operator's capability `recreate`. Default: Approve. Example: `Restore`.
+    pub recreate: RecreatePolicy,
+}
+
+/// What is done when the target itself was deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RecreatePolicy {
+    /// Shown, never undone.
+    Never,
+    /// Created again after a person approved the plan.
+    #[default]
+    Approve,
+    /// Created again.
+    Restore,
 }
 
 /// Moving traffic to a standby.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failover {
-    /// A Deployment in the same namespace that can serve instead of the target, with pod labels of its own. Required.
+    /// A Deployment or StatefulSet in the same namespace that can serve instead of the target, with pod labels of its own.
+    /// Only its pods that have been ready for `detection.unavailableFor` count. Required.
     /// Example: `{apiVersion: apps/v1, kind: Deployment, name: checkout-standby}`.
-    #[x_kube(validation = Rule::new("self.kind == 'Deployment' && self.apiVersion == 'apps/v1'").message("actions.failover.standby must name a Deployment: set kind to Deployment and apiVersion to apps/v1"))]
+    #[x_kube(validation = Rule::new("self.kind in ['Deployment', 'StatefulSet'] && self.apiVersion == 'apps/v1'").message("actions.failover.standby must name a Deployment or StatefulSet: set kind to one of them and apiVersion to apps/v1"))]
     pub standby: TargetRef,
-    /// Through what the traffic is moved. Required. Example: `{service: checkout}`.
+    /// Through what the traffic is moved: a Service whose selector is switched, or a route whose weights are. Required.
+    /// Example: `{service: checkout}`.
     pub via: Via,
     /// `Automatic`: traffic returns when home is repaired and verified. `Manual`: it returns when a person sets
     /// `spec.failback` on the Recovery. Default: Automatic. Example: `Manual`.
     #[serde(default)]
     pub failback: Failback,
-}
-
-/// Through what traffic is moved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Via {
-    /// Name of the Service whose selector is switched to the standby's. It must lead to the target now. Required.
-    /// Example: `checkout`.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub service: String,
+    /// How much of what the target served the standby has to be, from `1%` to `100%` of its pods, rounded up to whole pods:
+    /// of the wanted ones, or of those in its stable state if these were more and no autoscaler decides. Below `100%` a
+    /// standby that is smaller takes over in part. Default: `100%`. Example: `50%`.
+    #[serde(default = "default_min_capacity")]
+    #[schemars(length(max = 4), regex(pattern = r"^(100|[1-9][0-9]?)%$"))]
+    pub min_capacity: String,
 }
 
 /// When traffic returns home.
@@ -328,13 +467,17 @@ pub struct History {
     pub recoveries: u32,
 }
 
+fn default_min_capacity() -> String {
+    "100%".into()
+}
+
 fn default_objective() -> Duration {
     Duration::minutes(2)
 }
 
 impl Default for Stability {
     fn default() -> Self {
-        Self { soak: Duration::minutes(5), min_ready: "100%".into(), max_restarts: 0 }
+        Self { soak: Duration::minutes(5), min_ready: "100%".into(), max_restarts: 0, checks: vec![] }
     }
 }
 
@@ -354,6 +497,7 @@ impl Default for Closure {
             exposure: restored,
             scaling: restored,
             guard_rails: GuardRailPolicy::Approve,
+            include: vec![],
         }
     }
 }
@@ -372,13 +516,20 @@ impl Default for Actions {
 
 impl Default for Isolate {
     fn default() -> Self {
-        Self { freeze: true, max_pods: 1, inspection: Duration::minutes(10) }
+        Self {
+            freeze: true,
+            max_pods: 1,
+            inspection: Duration::minutes(10),
+            renew: true,
+            neighbours: vec![],
+            dependencies: vec![],
+        }
     }
 }
 
 impl Default for Rollback {
     fn default() -> Self {
-        Self { max_age: Duration::minutes(720 * 60) }
+        Self { max_age: Duration::minutes(720 * 60), recreate: RecreatePolicy::default() }
     }
 }
 
@@ -406,7 +557,7 @@ pub struct RecoveryPolicyStatus {
     #[serde(default)]
     pub state: State,
     /// `Ready` (accepted and armed), `TargetHealthy`, `Recoverable`; and while true `Recovering`, `Suspended`,
-    /// `Conflicted`.
+    /// `Conflicted`, `LeftBehind` (something carries a mark of ours, and no Recovery stands for it).
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -478,7 +629,7 @@ pub enum Trend {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftComponent {
-    /// Which part: `closure`, `readiness`, `revisions`, `endpoints` or `leftovers`.
+    /// Which part: `closure`, `readiness`, `revisions`, `restarts`, `endpoints`, `leftovers` or `parity`.
     #[schemars(length(max = 32))]
     pub name: String,
     /// Its share of the distance, weight included.

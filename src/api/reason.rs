@@ -65,6 +65,14 @@ reasons! {
     Unavailable,
     /// Traffic that reached the target in its stable state does not reach it any more.
     CutOff,
+    /// A check of metrics is answered with a bad value.
+    CheckFailing,
+    /// A check of metrics is not answered, so that nobody knows whether the target is well.
+    CheckUnknown,
+    /// What declares to depend on the target fails since the target changed.
+    DependentsFailing,
+    /// An autoscaler was changed, and keeps the target at its most since.
+    AtLimit,
     // ---- of being recoverable
     /// A verified stable state exists and can be used.
     StateReady,
@@ -97,10 +105,26 @@ reasons! {
     RolloutFrozen,
     /// The target is down, nothing changed here and the standby is ready: move the traffic.
     TrafficMoved,
+    /// The target is down and the standby is too small: its autoscaler is told to keep more pods, before traffic moves.
+    StandbyPreScaled,
+    /// A declared neighbour was added or took more, and the symptom began after: stop it.
+    NeighbourStopped,
     /// Nothing differs from the stable state, so there is nothing to revert.
     NoChangeToRevert,
     /// The symptom began before the change, so reverting the change would not help.
     SymptomBeforeChange,
+    /// Nothing changed here, but exactly one declared dependency did before: its own policy decides.
+    DependencyChanged,
+    /// Nothing changed here, but exactly one declared dependency fails itself.
+    DependencyFailing,
+    /// The target is cut off from a dependency that it can do without.
+    DependencyCut,
+    /// A NetworkPolicy cannot keep exactly that dependency away, and nothing else.
+    CutNotExact,
+    /// More than one change elsewhere may be the cause.
+    SeveralSuspects,
+    /// A dependency changed before, but most of those that depend on it are fine.
+    DependentsFine,
     /// The cause is not known.
     CauseUnknown,
     /// The policy does not allow this remedy.
@@ -177,6 +201,54 @@ reasons! {
     BrakeOff,
     /// Fewer targets are under action than may be.
     WithinBudget,
+    // ---- of nodes
+    /// All bad pods are on one node that is dead, or that makes others ill as well: keep pods away from it.
+    NodeIsolated,
+    /// All bad pods are on several nodes of one zone: no node is touched.
+    ZoneSuspected,
+    /// Most nodes are not ready: nothing is concluded from that.
+    MostNodesLost,
+    /// As many nodes are cordoned by us as the RecoveryBudget allows.
+    NodesExhausted,
+    /// No other node would be left that pods can be placed on.
+    LastSchedulableNode,
+    // ---- of security
+    /// Going back would allow something that was forbidden since; a person has to approve that.
+    SecurityLoosened,
+    /// Going back would run an image below a floor that the policy declares.
+    BelowFloor,
+    // ---- of a course
+    /// After everything was done the drift grows: what was done does not help.
+    Diverging,
+    // ---- of a deletion
+    /// The target itself was deleted, and its policy was not.
+    TargetDeleted,
+    /// The deletion looks meant: it is not undone.
+    DeletionIntended,
+    // ---- of a failover
+    /// Fewer pods of the standby are ready than it needs to take over (`failover.minCapacity`).
+    StandbyTooSmall,
+    /// The standby shares with the target what most likely broke it, and would break as well.
+    StandbyNotIndependent,
+    /// Home failed again after traffic had returned: it is on the standby once more, until a person says otherwise.
+    HomeBrokeAgain,
+    /// The standby gets worse under the load, and home cannot take it back.
+    StandbyOverloaded,
+    // ---- of owners
+    /// What keeps the object like its repository put back what we restored: it has to be changed there.
+    RevertedByGitOps,
+    // ---- of isolation
+    /// What was isolated is seen to be out of the way.
+    IsolationProven,
+    /// Something was isolated, and it is not seen to be out of the way.
+    Unproven,
+    /// What was isolated was let go, or is gone.
+    Released,
+    /// Something is isolated, switched or stopped by us, and no Recovery remembers why.
+    FenceForgotten,
+    // ---- of configuration
+    /// Bad pods started before something changed that they read only then: they are made anew.
+    PodsRenewed,
 }
 
 impl std::fmt::Display for Reason {

@@ -1,7 +1,7 @@
 //! `Recovery`: the write-ahead journal of one incident, and what a person reads about it.
 #![allow(clippy::duplicated_attributes, reason = "print columns have attributes of the same name")]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,12 @@ pub struct RecoverySpec {
     /// Example: `true`.
     #[serde(default)]
     pub failback: bool,
+    /// Set to true to let a neighbour go on that we stopped (`actions.isolate.neighbours` of the policy), once the Recovery
+    /// is closed: a Deployment gets its replicas back, a CronJob is resumed; and to end the cut of a dependency
+    /// (`actions.isolate.dependencies`). To do so earlier set `abort`. Default: false.
+    /// Example: `true`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub release: bool,
 }
 
 /// A person's answer to a plan.
@@ -75,11 +81,31 @@ pub enum ApprovalDecision {
 }
 
 /// The present journal. Absent until the first write after the create: then `spec.opening` is the journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryStatus {
     /// The journal as it stands.
     pub journal: Journal,
+    /// `Isolated`, once something was isolated: `True` while that is seen to be out of the way (`IsolationProven`), `False`
+    /// while it is not (`Unproven`) and after it was let go (`Released`). Its message says what the proof does not cover.
+    /// Absent where nothing was isolated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Whether what an incident isolated is seen to be out of the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Isolation {
+    /// `IsolationProven`, `Unproven` or `Released`.
+    pub reason: Reason,
+    /// What is seen, and what that does not cover.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// Since when that reason holds.
+    pub since: MicroTime,
 }
 
 /// Everything known about one incident.
@@ -105,6 +131,16 @@ pub struct Journal {
     #[serde(default)]
     #[schemars(length(max = 253))]
     pub stable_state: String,
+    /// What the states that could be restored allow and what was forbidden when the incident began: an administrator's
+    /// hardening since. Without a person's approval nothing of it is allowed again, by the recovery or until it is verified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 256)))]
+    pub hardened: Vec<String>,
+    /// Exceptions from floors (`floors.exceptions` of the policy) that what was done last passed by: what, who lets it pass
+    /// until when, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 1024)))]
+    pub exceptions: Vec<String>,
     /// How many remedies were begun in this incident.
     #[serde(default)]
     #[schemars(range(min = 0, max = 100), extend("format" = "int32"))]
@@ -121,6 +157,9 @@ pub struct Journal {
     /// When what happened. Absent entries have not happened.
     #[serde(default)]
     pub timeline: Timeline,
+    /// Whether what was isolated is seen to be out of the way. Absent where nothing was isolated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// Where the incident stands.
     pub phase: Phase,
     /// How it ended. May be present and still change until the phase is `Closed`.
@@ -134,7 +173,7 @@ pub struct Journal {
     pub message: String,
 }
 
-/// An object in the namespace of the Recovery.
+/// An object in the namespace of the Recovery, that namespace itself, or a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
@@ -178,6 +217,18 @@ pub enum Suspect {
     Pod,
     /// Nothing changed here, or nothing explains it.
     Unknown,
+    /// Nothing changed here, and all bad pods are on one node, which is dead or makes others ill as well.
+    Node,
+    /// Nothing changed here, and all bad pods are on several nodes of one zone, where no good one is.
+    Zone,
+    /// Most nodes are not ready: what is seen says more about the cluster, or the way to it, than about the target.
+    Observer,
+    /// Nothing changed here, but a workload that the policy declares the target to depend on did, not long before.
+    Dependency,
+    /// Nothing changed here, but a declared neighbour was added, or took more, not long before.
+    Neighbour,
+    /// The target itself was deleted.
+    TargetDeleted,
 }
 
 /// What was decided, and what was not.
@@ -229,6 +280,21 @@ pub enum Remedy {
     Freeze,
     /// Deliberately do nothing.
     Hold,
+    /// Keep new pods away from a bad node, and move the target's bad pods off it.
+    IsolateNode,
+    /// Stop a declared workload beside the target.
+    StopNeighbour,
+    /// Restore the closure of a verified stable state, but for guard rails, although it allows something that is forbidden
+    /// now. Waits for a person's approval in every mode.
+    RollbackLoosening,
+    /// Create the deleted target again as a verified stable state records it, with what belongs to it.
+    Recreate,
+    /// Let the autoscaler of a standby that is too small keep more pods, so that traffic can move to it.
+    PreScale,
+    /// Make pods anew that run with configuration as it was before it changed.
+    RenewPods,
+    /// Cut the target off from a dependency that it can do without.
+    CutDependency,
 }
 
 /// One thing we may do to a cluster. The set is closed: nothing else is ever written to a workload.
@@ -257,6 +323,38 @@ pub enum Remediation {
     SwitchService,
     /// Point the Service back home.
     ReturnService,
+    /// Make a node unschedulable, and mark that as ours.
+    CordonNode,
+    /// Make a node that we cordoned schedulable again.
+    UncordonNode,
+    /// Delete a pod of a ReplicaSet that is on a node which does not answer, with its usual grace: never by force.
+    DeleteLostPod,
+    /// Stop a declared neighbour: scale a Deployment to 0, suspend a CronJob.
+    StopNeighbour,
+    /// Let a neighbour go on that we stopped.
+    ReleaseNeighbour,
+    /// Create a deleted workload again as recorded, and mark it as ours until the Recovery knows it.
+    RecreateWorkload,
+    /// Make a NetworkPolicy that keeps all network away from the pods in quarantine of this Recovery.
+    DenyPodNetwork,
+    /// Delete that NetworkPolicy.
+    AllowPodNetwork,
+    /// Give all weight of a route to the standby's Service.
+    SwitchRoute,
+    /// Give a share of it back to the target's.
+    ShiftRoute,
+    /// Give a route the weights back that it had.
+    ReturnRoute,
+    /// Raise the `minReplicas` of the standby's autoscaler.
+    PreScaleStandby,
+    /// Put the `minReplicas` that we raised back.
+    ReleaseStandby,
+    /// Make the pods of a workload anew by its own rollout, as a restart of it does.
+    RenewPods,
+    /// Make a NetworkPolicy that lets the target's pods call everything but the pods of one dependency.
+    CutDependency,
+    /// Delete that NetworkPolicy.
+    ReleaseDependency,
 }
 
 /// One step: an intent, recorded before its effect, and the receipt.
@@ -270,15 +368,34 @@ pub struct Step {
     /// What is intended, for people.
     #[schemars(length(max = 1024))]
     pub intent: String,
-    /// What must be there before: a digest of the content, or a JSON object (labels, a selector). Also the way back.
+    /// What must be there before: a digest of the content, or JSON (labels, a selector, the weights of a route; for `CordonNode` whether
+    /// the node is ready, and how many may be cordoned; for `DeleteLostPod` the node). Also the way back.
     #[serde(default)]
     #[schemars(length(max = 4096))]
     pub from: String,
-    /// What will be there after, in the same form as `from`; for `HandBackFields` the manager, for `QuarantinePod` the
-    /// end of the inspection.
+    /// What will be there after, in the same form as `from`; for `HandBackFields` the manager, for `QuarantinePod` and
+    /// `UncordonNode` the end of the inspection. `StopNeighbour` has `replicas` or `suspend` in both, and in `from` who
+    /// owned it; so have `PreScaleStandby` and `ReleaseStandby` `minReplicas`. `RecreateWorkload` has the `replicas` of the deleted
+    /// workload in `from`; `RenewPods` has in `to` when the pods were renewed. `CutDependency` has what its NetworkPolicy is
+    /// made of in `to`, and in `from` the labels of the target's pods.
     #[serde(default)]
     #[schemars(length(max = 4096))]
     pub to: String,
+    /// What the write changed, one line for each place: its path, and what is there now; only for content that was put back,
+    /// and never of a Secret. It is what has to be changed where the object is kept, for example in a repository.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub change: String,
+    /// What a restore of the template leaves forbidden although the stable state allows it, because it was forbidden
+    /// before: of each container, or of the pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 256)))]
+    pub keeps: Vec<String>,
+    /// What a restore brought back that only the stable state had: fields, each by its path. Whoever applies manifests may
+    /// not know them, and then never takes them away: look whether they should stay. Nothing of Secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 256)))]
+    pub leftovers: Vec<String>,
     /// How far it is.
     pub state: StepState,
     /// When the API server acknowledged the effect.
@@ -368,7 +485,13 @@ impl Remedy {
     /// Whether it brings content of a stable state back.
     #[must_use]
     pub const fn restores(self) -> bool {
-        matches!(self, Self::Rollback | Self::RestoreGuardRails)
+        matches!(self, Self::Rollback | Self::RestoreGuardRails | Self::RollbackLoosening | Self::Recreate)
+    }
+
+    /// Whether it brings back everything but guard rails.
+    #[must_use]
+    pub const fn rolls_back(self) -> bool {
+        matches!(self, Self::Rollback | Self::RollbackLoosening)
     }
 }
 
@@ -376,7 +499,7 @@ impl Remediation {
     /// Whether it brings content of a stable state back.
     #[must_use]
     pub const fn restores(self) -> bool {
-        matches!(self, Self::RestoreTemplate | Self::RestoreObject | Self::RemoveObject)
+        matches!(self, Self::RestoreTemplate | Self::RestoreObject | Self::RemoveObject | Self::RecreateWorkload)
     }
 }
 
@@ -384,7 +507,7 @@ impl RecoverySpec {
     /// A Recovery that begins with this journal, and that no person has spoken to yet.
     #[must_use]
     pub fn opened(opening: Journal) -> Self {
-        Self { opening, approval: None, abort: false, failback: false }
+        Self { opening, approval: None, abort: false, failback: false, release: false }
     }
 }
 

@@ -6,6 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::check::CheckEvidence;
 use super::policy::TargetRef;
 
 /// The largest content of one member that is recorded, in bytes of canonical JSON.
@@ -92,16 +93,30 @@ pub enum Group {
     /// HorizontalPodAutoscalers that scale the target, and PodDisruptionBudgets that select it.
     Scaling,
     /// NetworkPolicies that select the target, RoleBindings that name its ServiceAccount and their Roles, ResourceQuotas
-    /// and LimitRanges of the namespace.
+    /// and LimitRanges of the namespace, and the Pod Security labels of the namespace itself.
     GuardRails,
     /// Secrets that the target's pods refer to, and those with the certificates of its Ingresses.
     Secrets,
+    /// HTTPRoutes and GRPCRoutes that lead to a Service of the target, where the operator looks at them
+    /// (`capabilities.gatewayApi`). `exposure` says what is done with them.
+    Routes,
+    /// What belongs to no namespace: ClusterRoles that its RoleBindings name, ClusterRoleBindings that name its
+    /// ServiceAccount and their ClusterRoles, the PriorityClass that its pods name. Never restored.
+    Cluster,
 }
 
 impl Group {
     /// Every part.
-    pub const ALL: [Self; 6] =
-        [Self::ConfigMaps, Self::ServiceAccounts, Self::Exposure, Self::Scaling, Self::GuardRails, Self::Secrets];
+    pub const ALL: [Self; 8] = [
+        Self::ConfigMaps,
+        Self::ServiceAccounts,
+        Self::Exposure,
+        Self::Scaling,
+        Self::GuardRails,
+        Self::Secrets,
+        Self::Routes,
+        Self::Cluster,
+    ];
 }
 
 /// One object of the closure.
@@ -111,7 +126,7 @@ pub struct Member {
     /// Kind of the object, for example `ConfigMap`.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
-    /// Name of the object, in the namespace of the state.
+    /// Name of the object, in the namespace of the state, of that namespace, or of one that belongs to none.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// True if the object was referenced but did not exist. Absence is part of the state.
@@ -167,6 +182,10 @@ pub struct Evidence {
     /// The slowest pod's time from creation to ready, in seconds.
     #[schemars(range(min = 0))]
     pub time_to_ready_seconds: i64,
+    /// What the policy's checks of metrics said in the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub checks: Vec<CheckEvidence>,
 }
 
 /// A keyed hash over the record, the identity of the key, and the state's namespace and name.

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
 use kube::{Client, Config};
 use tokio::task::JoinSet;
 
 use crate::act::Sealer;
 use crate::clock;
-use crate::observe::{Observer, SecretDigest};
+use crate::observe::{Kind, Observer, SecretDigest};
 
 /// How long the cluster may take to show everything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,10 +46,21 @@ pub(super) async fn open(
         Box::new(move |namespace, name, content| sealer.secret_digest(namespace, name, content))
     });
     let verify = move |state: &_| sealer.as_ref().is_none_or(|sealer| sealer.verify(state));
-    let (observer, reflectors) = Observer::start(client, &[namespace.to_owned()], verify, digest);
+    let (observer, reflectors) = Observer::start(client, &[namespace.to_owned()], verify, digest, &[]);
     if tokio::time::timeout(PATIENCE, observer.ready()).await.is_err() {
         let matter = observer.blind(clock::monotonic()).join("; ");
         bail!("failed to see namespace {namespace} within {} s: {matter}", PATIENCE.as_secs());
     }
     Ok((observer, reflectors))
+}
+
+/// Looks at the namespace itself, once. The note says what follows if we may not.
+pub(super) async fn see_namespace(client: &Client, observer: &Observer, namespace: &str) -> Option<String> {
+    let found = Api::<Namespace>::all(client.clone()).get(namespace).await;
+    let found = found.map_err(|error| error.to_string()).and_then(|found| {
+        let text = serde_json::to_string(&found).map_err(|error| error.to_string())?;
+        observer.stores().absorb(Kind::Namespace, &text);
+        Ok(())
+    });
+    found.err().map(|error| format!("the namespace's Pod Security labels are not compared: {error}"))
 }

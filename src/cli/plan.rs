@@ -70,6 +70,8 @@ pub async fn run(args: &Plan) -> anyhow::Result<()> {
     };
     notes.push("other targets are not looked at, so neither a budget nor the brake holds anything here".to_owned());
     notes.push("no rehearsal: whether a stable state could still be restored was not asked".to_owned());
+    let checked = facts.policy.as_ref().is_some_and(|policy| !policy.spec.stability.checks.is_empty());
+    notes.extend(checked.then(|| "checks of metrics are not asked, so the target is not called healthy".to_owned()));
     let now = args.at.unwrap_or_else(clock::now);
     let report = Report::of(&facts, &foresee(&facts, now), now, notes);
     match args.output {
@@ -119,6 +121,7 @@ async fn online(policy: &Value, key: &PolicyKey, operator: &str) -> anyhow::Resu
     let secrets = wanted && sealer.is_some();
     notes.extend((wanted && !secrets).then(|| NO_SECRETS.to_owned()));
     let (observer, _reflectors) = eyes::open(&client, &key.namespace, sealer, secrets).await?;
+    notes.extend(eyes::see_namespace(&client, &observer, &key.namespace).await);
     let facts = facts(observer.stores(), policy, key, secrets, observer.blind(clock::monotonic()))?;
     Ok((facts, notes))
 }
@@ -129,7 +132,15 @@ fn facts(stores: &Stores, policy: &Value, key: &PolicyKey, secrets: bool, blind:
     // As if it were applied this moment: newer than what is there.
     policy["metadata"]["resourceVersion"] = json!(u64::MAX.to_string());
     stores.absorb(Kind::RecoveryPolicy, &policy.to_string());
-    let ceiling = Ceiling { mode: Mode::Enforce, suspended: false, secrets };
+    let ceiling = Ceiling {
+        mode: Mode::Enforce,
+        suspended: false,
+        secrets,
+        neighbours: false,
+        pod_network: false,
+        gateway_api: false,
+        cluster_members: false,
+    };
     let facts = stores.facts(key, ceiling, blind).context("the policy cannot be read")?;
     match facts.policy {
         Some(_) => Ok(facts),

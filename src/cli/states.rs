@@ -2,7 +2,6 @@
 //! them, or between one and what is live. In the current cluster, or offline in a folder of recorded objects. It reads
 //! and compares; it never writes, and shows nothing of what a Secret holds.
 
-mod compare;
 mod diff;
 mod list;
 mod source;

@@ -12,20 +12,21 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use super::operator::{Operator, Stepped};
+use super::asking::{self, Questions};
+use super::operator::{Answers, Operator, Stepped};
 use super::rehearsing::Rehearsals;
 use super::schedule::Schedule;
 use crate::clock;
 use crate::leader::Permit;
 use crate::observe::{Kind, PolicyKey};
 use crate::plan::Memory;
-use crate::plan::facts::Rehearsal;
+use crate::plan::facts::{CheckAnswer, Rehearsal};
 
 /// Steps that may be under way at once. Each waits for the API server most of its time.
 const MOST_AT_ONCE: usize = 64;
 /// How often we ask ourselves whether we still see and lead.
 const SELF_CHECK: Duration = Duration::from_secs(1);
-/// Answers about states that are kept for a policy; the oldest go first.
+/// Answers about states, and to checks, that are kept for a policy; the oldest go first.
 const MOST_ANSWERS: usize = 16;
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(20);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
@@ -38,8 +39,7 @@ struct Subject {
     failures: u32,
     /// Woken while a step was under way.
     again: bool,
-    /// What was answered about its states.
-    answers: Vec<Rehearsal>,
+    answers: Answers,
 }
 
 /// Hands out steps.
@@ -50,6 +50,7 @@ pub(super) struct Dispatcher {
     subjects: BTreeMap<PolicyKey, Subject>,
     running: JoinSet<(PolicyKey, Stepped)>,
     rehearsals: Rehearsals,
+    questions: Questions,
     leading: bool,
     blind: Vec<String>,
 }
@@ -63,6 +64,7 @@ impl Dispatcher {
             subjects: BTreeMap::new(),
             running: JoinSet::new(),
             rehearsals: Rehearsals::default(),
+            questions: Questions::default(),
             leading: false,
             blind: vec![],
         }
@@ -90,6 +92,10 @@ impl Dispatcher {
                 Some(answered) = self.rehearsals.join_next() => {
                     let (key, answer) = answered.context("a rehearsal panicked")?;
                     self.learn(key, answer);
+                }
+                Some(answered) = self.questions.join_next() => {
+                    let (key, answers) = answered.context("a question to a metrics provider panicked")?;
+                    self.learn_checks(key, answers);
                 }
                 () = sleep_until(next.unwrap_or_else(clock::monotonic)), if next.is_some() => {}
                 () = sleep_until(rehearsal.unwrap_or_else(clock::monotonic)), if rehearsal.is_some() => {}
@@ -141,7 +147,7 @@ impl Dispatcher {
         let now = clock::monotonic();
         let Some(subject) = self.subjects.get_mut(&key) else { return };
         let again = std::mem::take(&mut subject.again);
-        let Stepped { memory, wake_in, failed, rehearse } = stepped;
+        let Stepped { memory, wake_in, failed, rehearse, ask } = stepped;
         subject.failures = if failed { subject.failures.saturating_add(1) } else { 0 };
         let Some(memory) = memory else {
             self.subjects.remove(&key);
@@ -154,6 +160,7 @@ impl Dispatcher {
         if let Some(request) = rehearse {
             self.rehearsals.ask(key.clone(), request);
         }
+        self.questions.ask(&key, ask, &self.operator);
         let at = match (failed, again) {
             // What woke it meanwhile may be the cure, but a failing step must not spin.
             (true, _) => now + backoff(subject.failures),
@@ -166,10 +173,18 @@ impl Dispatcher {
     /// An answer is a fact: the policy looks again.
     fn learn(&mut self, key: PolicyKey, answer: Rehearsal) {
         let Some(subject) = self.subjects.get_mut(&key) else { return };
-        subject.answers.retain(|known| known.state != answer.state);
-        subject.answers.push(answer);
-        let surplus = subject.answers.len().saturating_sub(MOST_ANSWERS);
-        subject.answers.drain(..surplus);
+        let known = &mut subject.answers.rehearsals;
+        known.retain(|known| known.state != answer.state);
+        known.push(answer);
+        let surplus = known.len().saturating_sub(MOST_ANSWERS);
+        known.drain(..surplus);
+        self.wake([key]);
+    }
+
+    /// So are those of a metrics provider.
+    fn learn_checks(&mut self, key: PolicyKey, answers: Vec<CheckAnswer>) {
+        let Some(subject) = self.subjects.get_mut(&key) else { return };
+        asking::learn(&mut subject.answers.checks, answers, MOST_ANSWERS);
         self.wake([key]);
     }
 

@@ -9,8 +9,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::operator::Operator;
 use crate::act::Error;
 use crate::clock;
+use crate::metrics::PartOf;
 use crate::observe::Budgets;
 use crate::plan::budget;
+use crate::plan::drift::COMPONENTS;
 use crate::plan::register::Totals;
 
 /// How often. It is also how much a status may lag behind, so that a storm does not cost a write for each target.
@@ -56,6 +58,9 @@ fn measure(operator: &Operator, totals: &Totals) {
     metrics.targets_under_action.set(i64::try_from(totals.holders.len()).unwrap_or(i64::MAX));
     metrics.targets_limit.set(i64::from(totals.limit));
     metrics.targets_waiting.set(i64::from(totals.waiting));
+    for ((component, _), hundredths) in COMPONENTS.into_iter().zip(totals.drift) {
+        metrics.drift.get_or_create(&PartOf { component }).set(f64::from(hundredths) / 100.0);
+    }
 }
 
 /// Only who looks after everything knows what is used of a budget; two that each see a part would overwrite each other.

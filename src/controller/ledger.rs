@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::leader::Permit;
 use crate::observe::{Budgets, PolicyKey};
+use crate::plan::bonds::Bonds;
 use crate::plan::facts::Facts;
 use crate::plan::fleet::{Limits, Who};
 use crate::plan::register::{Fate, Register, Totals};
@@ -20,6 +21,8 @@ use crate::plan::{self, Memory, Plan};
 #[derive(Default)]
 struct Inner {
     register: Register,
+    /// Who depends on whom.
+    bonds: Bonds,
     /// Policies that were there at the start and were not looked at yet.
     unseen: BTreeSet<PolicyKey>,
     /// Until when no other process can have led since the last census.
@@ -92,13 +95,18 @@ impl Ledger {
         let who = who(key);
         let mut inner = self.inner();
         facts.fleet = inner.register.fleet(&who, limits, now);
+        facts.fleet.ties = inner.bonds.ties(&who, facts);
         let plan = plan::step(facts, memory, now);
         let left_the_queue = inner.register.note(&who, facts, &plan, acts);
+        let mut others = inner.bonds.note(&who, facts, &plan);
         let last_of_all = inner.unseen.remove(key) && inner.unseen.is_empty();
         let others = match (last_of_all, left_the_queue) {
             (true, _) => Others::All,
-            (false, true) => Others::These(keys(inner.register.next(limits, now))),
-            (false, false) => Others::These(vec![]),
+            (false, true) => {
+                others.extend(inner.register.next(limits, now));
+                Others::These(keys(others))
+            }
+            (false, false) => Others::These(keys(others)),
         };
         (plan, others)
     }
@@ -118,10 +126,12 @@ impl Ledger {
     }
 
     /// There is nothing left of this policy.
-    pub(super) fn forget(&self, key: &PolicyKey, now: Timestamp) {
+    /// Returns who has to look again because of that.
+    pub(super) fn forget(&self, key: &PolicyKey, now: Timestamp) -> Vec<PolicyKey> {
         let mut inner = self.inner();
         inner.unseen.remove(key);
         inner.register.forget(&who(key), now);
+        keys(inner.bonds.forget(&who(key)))
     }
 
     /// Brings the brake up to date, and counts.

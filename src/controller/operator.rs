@@ -14,12 +14,12 @@ use super::announce::Announcer;
 use super::ledger::{Ledger, Others};
 use crate::act::{Error, Hands, Receipt, StateRequest};
 use crate::api::stable_state::Evidence;
-use crate::api::{Journal, Recovery, RecoverySpec};
+use crate::api::{Check, Journal, Recovery, RecoverySpec};
 use crate::clock;
 use crate::leader::Permit;
 use crate::metrics::{Metrics, Verdict};
-use crate::observe::{Kind, Observer, PolicyKey};
-use crate::plan::facts::{Ceiling, Facts, Feasibility, Rehearsal, Rehearsals};
+use crate::observe::{Kind, Observer, PolicyKey, Providers};
+use crate::plan::facts::{Ceiling, CheckAnswer, Facts, Feasibility, Rehearsal, Rehearsals};
 use crate::plan::fleet::{Who, under_action};
 use crate::plan::journal::{Record, Turn};
 use crate::plan::member::MemberKind;
@@ -34,6 +34,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 /// Everything that a step needs.
 pub(super) struct Operator {
     pub observer: Observer,
+    pub providers: Providers,
     pub hands: Hands,
     pub permit: watch::Receiver<Permit>,
     pub ceiling: Ceiling,
@@ -58,6 +59,24 @@ pub(super) struct Stepped {
     pub failed: bool,
     /// A state to be rehearsed.
     pub rehearse: Option<Rehearse>,
+    /// Checks that a metrics provider is to be asked for.
+    pub ask: Vec<Check>,
+}
+
+impl Stepped {
+    /// Nothing was looked at.
+    fn without(memory: Option<Memory>, failed: bool) -> Self {
+        Self { memory, wake_in: Duration::ZERO, failed, rehearse: None, ask: vec![] }
+    }
+}
+
+/// What was answered about a policy, beside what is watched.
+#[derive(Clone, Default)]
+pub(super) struct Answers {
+    /// About its states.
+    pub rehearsals: Vec<Rehearsal>,
+    /// To its checks.
+    pub checks: Vec<CheckAnswer>,
 }
 
 /// A Recovery as it stands in the API server.
@@ -71,20 +90,21 @@ struct Recorded {
 
 impl Operator {
     /// One step. Errors are told here, once; the next step begins with a fresh look.
-    pub(super) async fn step(&self, key: &PolicyKey, memory: Memory, answers: Vec<Rehearsal>) -> Stepped {
+    pub(super) async fn step(&self, key: &PolicyKey, memory: Memory, answers: Answers) -> Stepped {
         // A replica that does not lead looks on, so that it knows since when things are so when it takes over. Nor does
         // anybody act before everybody was looked at once.
         let acts = self.permit.borrow().valid(clock::monotonic()) && self.ledger.is_complete();
         if acts && let Err(error) = self.take_over().await {
             tell(key, &error);
-            return Stepped { memory: Some(memory), wake_in: Duration::ZERO, failed: true, rehearse: None };
+            return Stepped::without(Some(memory), true);
         }
         let (begun, now) = (clock::monotonic(), clock::now());
         let Some(mut facts) = self.observer.facts(key, self.ceiling, begun) else {
-            self.ledger.forget(key, now);
-            return Stepped { memory: None, wake_in: Duration::ZERO, failed: false, rehearse: None };
+            self.observer.stores().wake(self.ledger.forget(key, now));
+            return Stepped::without(None, false);
         };
-        facts.rehearsals = Rehearsals { every: self.rehearsal_interval, answers };
+        facts.rehearsals = Rehearsals { every: self.rehearsal_interval, answers: answers.rehearsals };
+        facts.checks = answers.checks;
         let limits = self.observer.stores().budgets().limits();
         let (mut plan, others) = self.ledger.plan(key, &mut facts, &limits, memory, acts, now);
         self.observer.stores().wake(match others {
@@ -93,8 +113,9 @@ impl Operator {
         });
         let memory = Some(std::mem::take(&mut plan.memory));
         let wake_in = Duration::try_from(plan.wake_at.duration_since(now)).unwrap_or_default().max(SHORTEST_PAUSE);
+        let ask = std::mem::take(&mut plan.ask);
         if !acts {
-            return Stepped { memory, wake_in, failed: false, rehearse: None };
+            return Stepped { memory, wake_in, failed: false, rehearse: None, ask };
         }
         let rehearse = plan.rehearse.take();
         let outcome = self.carry_out(key, &facts, &plan).await;
@@ -111,7 +132,7 @@ impl Operator {
         if let Err(error) = &outcome {
             tell(key, error);
         }
-        Stepped { memory, wake_in, failed: outcome.is_err(), rehearse }
+        Stepped { memory, wake_in, failed: outcome.is_err(), rehearse, ask }
     }
 
     /// Asks whether a state could be restored. It is as old as its beginning.
@@ -123,6 +144,18 @@ impl Operator {
         tracing::debug!(policy = %key, state = request.state, seconds, ?feasibility, "rehearsed");
         let Rehearse { state, inputs, live, .. } = request;
         Rehearsal { state, inputs, live, at, feasibility }
+    }
+
+    /// Asks the metrics providers. An answer is as old as its beginning.
+    pub(super) async fn measure(&self, key: &PolicyKey, checks: &[Check]) -> Vec<CheckAnswer> {
+        let answers = self.providers.ask(checks).await;
+        for answer in &answers {
+            self.metrics.measured(answer.found.is_ok());
+            if let Err(why) = &answer.found {
+                tracing::debug!(policy = %key, provider = answer.provider, why, "a check has no value");
+            }
+        }
+        answers
     }
 
     /// Asks the API server what is under action, unless nobody else can have led since we last did: what a predecessor
@@ -231,6 +264,9 @@ impl Operator {
             let came_of_it = match performed {
                 Ok(effect) => {
                     effect.object.iter().for_each(|object| drop(self.observer.stores().absorb_answer(object)));
+                    if let Some(step) = journal.steps.get_mut(*index) {
+                        (step.change, step.leftovers) = (effect.change, effect.leftovers);
+                    }
                     effect.receipt
                 }
                 Err(error @ (Error::Forbidden(_) | Error::Invalid(_))) => Receipt::Refused(error.to_string()),
@@ -326,6 +362,7 @@ fn evidence(earned: &Earned, to: Timestamp) -> Evidence {
         replicas: earned.replicas,
         restarts: i32::try_from(earned.restarts).unwrap_or(i32::MAX),
         time_to_ready_seconds: earned.time_to_ready,
+        checks: earned.checks.clone(),
     }
 }
 

@@ -110,7 +110,10 @@ mod tests {
             intent: String::new(),
             from: String::new(),
             to: String::new(),
+            keeps: vec![],
+            leftovers: vec![],
             state: StepState::Planned,
+            change: String::new(),
             acknowledged: None,
         };
         let (state, inputs, live) = (String::new(), String::new(), String::new());

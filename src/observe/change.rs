@@ -59,7 +59,7 @@ impl Change {
 pub(super) fn wakes(name: &str, object: &Object) -> BTreeSet<Wake> {
     let name = || name.to_owned();
     match object {
-        Object::Workload(_) => [Wake::Workload(name())].into(),
+        Object::Workload(_) | Object::CronJob(_) => [Wake::Workload(name())].into(),
         Object::Revision(revision) => [Wake::Workload(revision.owner.to_string())].into(),
         Object::Pod(pod) => {
             let set = pod.controller.as_ref().map(|controller| match controller.replica_set {
@@ -85,6 +85,8 @@ pub(super) fn wakes(name: &str, object: &Object) -> BTreeSet<Wake> {
         Object::Recovery(incident) => [Wake::Policy(incident.facts.journal.policy.clone())].into(),
         // It concerns everybody, and its status changes often: who counts the targets wakes those whom it frees.
         Object::RecoveryBudget(_) => BTreeSet::new(),
+        // Whose pods are on it is not cheap to tell; it changes rarely: a heartbeat is no change.
+        Object::Node(_) => [Wake::Everyone].into(),
     }
 }
 
@@ -104,6 +106,7 @@ fn resolve(world: &Namespace, wake: &Wake, found: &mut BTreeSet<String>) {
             for workload in world.linked(Link::Consumers, name) {
                 of_workload(world, workload, found);
             }
+            found.extend(world.linked(Link::Includes, name).map(str::to_owned));
             let states = world.linked(Link::StatesWithConfigMap, name).filter_map(|state| world.state(state));
             found.extend(states.map(|state| state.policy.to_string()));
         }
@@ -122,17 +125,18 @@ fn of_recovery(world: &Namespace, name: &str) -> Option<String> {
     world.recovery(name).map(|incident| incident.facts.journal.policy.clone())
 }
 
-/// The policies whose target or standby it is, and the incidents of it, whose policies may be gone.
+/// The policies whose target, standby or neighbour it is, and the incidents of it, whose policies may be gone.
 fn of_workload(world: &Namespace, name: &str, found: &mut BTreeSet<String>) {
     let policies = world.linked(Link::Policies, name).chain(world.linked(Link::StandbyOf, name));
+    let policies = policies.chain(world.linked(Link::NeighbourOf, name));
     found.extend(policies.map(str::to_owned));
     let incidents = world.linked(Link::OpenRecoveries, name);
     found.extend(incidents.filter_map(|recovery| of_recovery(world, recovery)));
 }
 
-/// The policies that move traffic by it, and those whose target or standby it selects.
+/// The policies that move traffic by it or list it, and those whose target or standby it selects.
 fn of_service(world: &Namespace, name: &str, selector: &BTreeMap<String, String>, found: &mut BTreeSet<String>) {
-    found.extend(world.linked(Link::MovedBy, name).map(str::to_owned));
+    found.extend(world.linked(Link::MovedBy, name).chain(world.linked(Link::Includes, name)).map(str::to_owned));
     if selector.is_empty() {
         return;
     }

@@ -6,25 +6,32 @@
 use std::collections::BTreeSet;
 
 use super::PolicyKey;
+use super::autoscalers;
 use super::kind::Kind;
 use super::links::Link;
-use super::members;
+use super::marks;
+use super::members::{self, Around};
+use super::neighbours;
+use super::network;
 use super::slim::Policy;
 use super::world::Namespace;
-use crate::api::policy::MemberPolicy;
+use crate::api::policy::{Included, IncludedKind, MemberPolicy};
 use crate::plan::Fleet;
 use crate::plan::facts::{
     Ceiling, ConfigMapFacts, Facts, ObjectFacts, PodFacts, PolicyFacts, RecoveryFacts, Rehearsals, Revision,
     ServiceFacts, Sight, StateFacts, Workload,
 };
 use crate::plan::member::MemberKind;
+use crate::plan::nodes::NodeSight;
 
 /// The longest name that is its own label.
 const LONGEST_LABEL: usize = 63;
 
-/// Everything known about a policy. `nameless` are kinds of which an object cannot even be named.
+/// Everything known about a policy. `cluster` is what belongs to no namespace, if that may be a member; `nameless` are
+/// kinds of which an object cannot even be named.
 pub(super) fn facts(
     world: &Namespace,
+    cluster: Option<&Namespace>,
     key: &PolicyKey,
     ceiling: Ceiling,
     blind: Vec<String>,
@@ -41,13 +48,14 @@ pub(super) fn facts(
     };
     let (kind, target) = target.unwrap_or_default();
     let kind = Kind::of("apps/v1", kind).unwrap_or(Kind::Deployment);
-    let look = Look { world, key, policy, kind, target: target.to_owned(), recoveries: &recoveries };
+    let look = Look { world, cluster, key, policy, kind, target: target.to_owned(), recoveries: &recoveries };
     let target = world.workload(kind, &look.target).cloned();
-    let standby = look.standby().and_then(|name| world.workload(Kind::Deployment, name)).cloned();
+    let standby = look.standby().and_then(|(kind, name)| world.workload(kind, name)).cloned();
     let states: Vec<StateFacts> =
         world.linked(Link::States, &key.name).filter_map(|name| world.state(name)).map(|s| s.facts.clone()).collect();
     let config_maps = look.config_map_names(target.as_ref(), &states);
-    let objects = members::objects(world, target.as_ref(), &states);
+    let around = Around { namespace: &key.namespace, world, cluster };
+    let objects = members::objects(around, target.as_ref(), look.included(), &states);
     Some(Facts {
         namespace: key.namespace.clone(),
         policy_name: key.name.clone(),
@@ -61,12 +69,19 @@ pub(super) fn facts(
         services: look.services(target.as_ref(), &states),
         objects,
         standby_pods: standby.as_ref().map(|standby| look.pods(standby)).unwrap_or_default(),
+        standby_autoscalers: autoscalers::autoscalers(world, standby.as_ref(), &recoveries),
         standby,
+        neighbours: neighbours::neighbours(world, policy, &recoveries),
+        marks: marks::marks(world, &key.name),
+        network: network::network(world, policy, target.as_ref(), &recoveries),
         states,
         target,
         recoveries,
         rehearsals: Rehearsals::default(),
+        checks: vec![],
         fleet: Fleet::default(),
+        nodes: NodeSight::Off,
+        lost: None,
     })
 }
 
@@ -75,8 +90,17 @@ pub(super) fn minds_secrets(world: &Namespace, policy: &str) -> bool {
     world.policy(policy).is_some_and(|policy| policy.spec.closure.secrets != MemberPolicy::Ignore)
 }
 
+/// Whether a state of the policy has a member of this kind, or its traffic is moved by one.
+pub(super) fn minds(world: &Namespace, policy: &str, kind: Kind) -> bool {
+    let states = world.linked(Link::States, policy).filter_map(|name| world.state(name));
+    let recorded = states.flat_map(|state| &state.facts.members).any(|member| member.kind == kind.name());
+    let failover = world.policy(policy).and_then(|policy| policy.spec.actions.failover.as_ref());
+    recorded || failover.and_then(|failover| failover.via.route()).is_some_and(|(named, _)| named == kind.name())
+}
+
 struct Look<'a> {
     world: &'a Namespace,
+    cluster: Option<&'a Namespace>,
     key: &'a PolicyKey,
     policy: Option<&'a Policy>,
     /// Kind and name of the target.
@@ -94,15 +118,24 @@ impl Look<'_> {
                 .is_some_and(|rival| !rival.deleting && rival.spec.target_ref.kind == self.kind.name())
         });
         let uid = &self.world.get(Kind::RecoveryPolicy, &self.key.name)?.uid;
-        self.policy.map(|policy| policy.facts(uid, rivals.map(str::to_owned).collect()))
+        let mut facts = self.policy?.facts(uid, rivals.map(str::to_owned).collect());
+        // Whoever deletes a namespace deletes the policies in it, and its pods first.
+        facts.deleting |= self.world.is_ending();
+        Some(facts)
     }
 
-    fn standby(&self) -> Option<&str> {
-        self.policy?.spec.actions.failover.as_ref().map(|failover| failover.standby.name.as_str())
+    fn standby(&self) -> Option<(Kind, &str)> {
+        let standby = &self.policy?.spec.actions.failover.as_ref()?.standby;
+        Some((Kind::of(&standby.api_version, &standby.kind)?, &standby.name))
     }
 
-    fn moved_service(&self) -> Option<&str> {
-        self.policy?.spec.actions.failover.as_ref().map(|failover| failover.via.service.as_str())
+    fn moves(&self, service: &str) -> bool {
+        let failover = self.policy.and_then(|policy| policy.spec.actions.failover.as_ref());
+        failover.is_some_and(|failover| failover.via.services().any(|name| name == service))
+    }
+
+    fn included(&self) -> &[Included] {
+        self.policy.map(|policy| policy.spec.closure.include.as_slice()).unwrap_or_default()
     }
 
     fn is_ours(&self, recovery: &str) -> bool {
@@ -135,7 +168,16 @@ impl Look<'_> {
 
     fn quarantined(&self) -> Vec<PodFacts> {
         let names = self.recoveries.iter().flat_map(|own| self.world.linked(Link::QuarantinedPods, &own.name));
-        names.filter_map(|name| self.pod(name)).collect()
+        let pods = names.filter_map(|name| self.pod(name));
+        pods.map(|pod| PodFacts { reached_by: self.reaching(&pod), ..pod }).collect()
+    }
+
+    /// Services that select a pod, or that still offer it.
+    fn reaching(&self, pod: &PodFacts) -> BTreeSet<String> {
+        let all = self.world.all(Kind::Service).filter_map(|(name, _)| self.world.service(name));
+        let reaching =
+            all.filter(|service| service.selects(&pod.labels) || self.offered(&service.name).contains(&pod.uid));
+        reaching.map(|service| service.name.clone()).collect()
     }
 
     fn pod(&self, name: &str) -> Option<PodFacts> {
@@ -148,7 +190,8 @@ impl Look<'_> {
         let consumers = self.world.linked(Link::Consumers, name).flat_map(|name| self.world.workloads(name));
         let others = consumers.filter(|workload| {
             let own = workload.kind.name() == self.kind.name() && workload.name == self.target;
-            let standby = self.standby() == Some(workload.name.as_str());
+            let standby =
+                self.standby().is_some_and(|(kind, name)| workload.kind.name() == kind.name() && workload.name == name);
             !own && !standby && workload.available_replicas > 0 && workload.config_maps.contains(name)
         });
         let serving_others = others.map(Workload::title).collect();
@@ -159,7 +202,9 @@ impl Look<'_> {
         let referred = target.into_iter().flat_map(|target| target.config_maps.iter().cloned());
         let members = states.iter().flat_map(|state| &state.members).filter(|member| member.kind == "ConfigMap");
         let recorded = members.flat_map(|member| [member.name.clone(), member.copy.clone()]);
-        referred.chain(recorded).filter(|name| !name.is_empty()).collect()
+        let listed = self.included().iter().filter(|object| object.kind == IncludedKind::ConfigMap);
+        let listed = listed.map(|object| object.name.clone());
+        referred.chain(recorded).chain(listed).filter(|name| !name.is_empty()).collect()
     }
 
     fn services(&self, target: Option<&Workload>, states: &[StateFacts]) -> Vec<ServiceFacts> {
@@ -171,7 +216,7 @@ impl Look<'_> {
         let concerned = all.filter(|service| {
             target.is_some_and(|target| service.selects(&target.labels))
                 || recorded.contains(service.name.as_str())
-                || self.moved_service() == Some(service.name.as_str())
+                || self.moves(&service.name)
                 || service.switched_by.as_ref().is_some_and(|recovery| self.is_ours(recovery))
         });
         concerned.map(|service| ServiceFacts { offered: self.offered(&service.name), ..service.clone() }).collect()
@@ -202,10 +247,11 @@ impl Look<'_> {
         let secrets = minds_secrets(self.world, &self.key.name);
         let mattering = self.world.malformed().filter(|(kind, name, malformed)| match kind {
             Kind::Secret if !secrets => false,
+            // One that cannot be read is never a suspect; nothing else depends on it.
+            Kind::CronJob => false,
             Kind::ConfigMap => config_maps.contains(*name),
             Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => {
-                (self.kind == *kind && self.target == *name)
-                    || (*kind == Kind::Deployment && self.standby() == Some(*name))
+                (self.kind == *kind && self.target == *name) || self.standby() == Some((*kind, *name))
             }
             // What was never read may be anybody's; what was is known to concern us or not.
             kind if kind.member().is_some() && *kind != Kind::Service => {
@@ -216,9 +262,21 @@ impl Look<'_> {
             _ => true,
         });
         let named = mattering.map(|(kind, name, _)| format!("{kind} {namespace}/{name}"));
-        let nameless = nameless.filter(|kind| secrets || *kind != Kind::Secret);
+        let named = named.chain(self.unread_outside(objects));
+        let nameless = nameless.filter(|kind| (secrets || *kind != Kind::Secret) && *kind != Kind::CronJob);
         let malformed = named.chain(nameless.map(|kind| format!("some {kind} without a name"))).collect();
         Sight { blind, malformed }
+    }
+
+    /// Members that belong to no namespace and cannot be read; what was never read may be anybody's.
+    fn unread_outside(&self, objects: &[ObjectFacts]) -> impl Iterator<Item = String> {
+        let cluster = self.cluster.into_iter();
+        let unread = cluster.flat_map(|cluster| cluster.malformed().map(move |(kind, name, _)| (cluster, kind, name)));
+        let mattering = unread.filter(move |(cluster, kind, name)| {
+            let member = |object: &ObjectFacts| Some(object.kind) == kind.member() && object.name == *name;
+            Kind::OUTSIDE.contains(kind) && (cluster.get(*kind, name).is_none() || objects.iter().any(member))
+        });
+        mattering.map(|(_, kind, name)| format!("{kind} {name}"))
     }
 
     /// Whether a record with this label may belong to the policy. Long names are cut in labels.

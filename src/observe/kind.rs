@@ -49,6 +49,10 @@ pub enum Kind {
     HorizontalPodAutoscaler,
     /// `networking.k8s.io/v1` Ingress.
     Ingress,
+    /// `gateway.networking.k8s.io/v1` HTTPRoute. Only where routes of the Gateway API are looked at.
+    HttpRoute,
+    /// `gateway.networking.k8s.io/v1` GRPCRoute. Only where routes of the Gateway API are looked at.
+    GrpcRoute,
     /// `discovery.k8s.io/v1` EndpointSlice.
     EndpointSlice,
     /// Our RecoveryPolicy.
@@ -59,11 +63,25 @@ pub enum Kind {
     Recovery,
     /// Our RecoveryBudget, which belongs to no namespace.
     RecoveryBudget,
+    /// `v1` Node, which belongs to no namespace. Only where the operator may read them.
+    Node,
+    /// `batch/v1` CronJob. Only where the operator may stop neighbours.
+    CronJob,
+    /// `v1` Namespace: one that is watched is seen as an object within itself. Only the operator watches it; a person who
+    /// looks at one namespace often has no right to list them.
+    Namespace,
+    /// `rbac.authorization.k8s.io/v1` ClusterRole. This and the following belong to no namespace, and are observed only
+    /// where they may be members.
+    ClusterRole,
+    /// `rbac.authorization.k8s.io/v1` ClusterRoleBinding.
+    ClusterRoleBinding,
+    /// `scheduling.k8s.io/v1` PriorityClass.
+    PriorityClass,
 }
 
 impl Kind {
     /// Every kind that is observed.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 31] = [
         Self::Deployment,
         Self::StatefulSet,
         Self::DaemonSet,
@@ -82,12 +100,23 @@ impl Kind {
         Self::PodDisruptionBudget,
         Self::HorizontalPodAutoscaler,
         Self::Ingress,
+        Self::HttpRoute,
+        Self::GrpcRoute,
         Self::EndpointSlice,
         Self::RecoveryPolicy,
         Self::StableState,
         Self::Recovery,
         Self::RecoveryBudget,
+        Self::Node,
+        Self::CronJob,
+        Self::Namespace,
+        Self::ClusterRole,
+        Self::ClusterRoleBinding,
+        Self::PriorityClass,
     ];
+
+    /// Those that can be members and belong to no namespace.
+    pub const OUTSIDE: [Self; 3] = [Self::ClusterRole, Self::ClusterRoleBinding, Self::PriorityClass];
 
     /// The kind with this `apiVersion` and `kind`, if it is observed. Other groups use the same names.
     #[must_use]
@@ -121,6 +150,12 @@ impl Kind {
             Self::PodDisruptionBudget => MemberKind::PodDisruptionBudget,
             Self::HorizontalPodAutoscaler => MemberKind::HorizontalPodAutoscaler,
             Self::Ingress => MemberKind::Ingress,
+            Self::HttpRoute => MemberKind::HttpRoute,
+            Self::GrpcRoute => MemberKind::GrpcRoute,
+            Self::Namespace => MemberKind::Namespace,
+            Self::ClusterRole => MemberKind::ClusterRole,
+            Self::ClusterRoleBinding => MemberKind::ClusterRoleBinding,
+            Self::PriorityClass => MemberKind::PriorityClass,
             Self::ReplicaSet
             | Self::ControllerRevision
             | Self::Pod
@@ -128,7 +163,9 @@ impl Kind {
             | Self::RecoveryPolicy
             | Self::StableState
             | Self::Recovery
-            | Self::RecoveryBudget => return None,
+            | Self::RecoveryBudget
+            | Self::CronJob
+            | Self::Node => return None,
         })
     }
 
@@ -151,6 +188,8 @@ impl Kind {
             Self::StableState => (OURS, "StableState", "stablestates"),
             Self::Recovery => (OURS, "Recovery", "recoveries"),
             Self::RecoveryBudget => (OURS, "RecoveryBudget", "recoverybudgets"),
+            Self::Node => ("v1", "Node", "nodes"),
+            Self::CronJob => ("batch/v1", "CronJob", "cronjobs"),
             _ => ("v1", "Pod", "pods"),
         }
     }
@@ -173,14 +212,27 @@ impl Kind {
 
     /// Whether its objects belong to no namespace: they are looked for in the whole cluster, whatever is watched.
     pub(super) const fn of_the_cluster(self) -> bool {
-        matches!(self, Self::RecoveryBudget)
+        matches!(
+            self,
+            Self::RecoveryBudget | Self::Node | Self::ClusterRole | Self::ClusterRoleBinding | Self::PriorityClass
+        )
+    }
+
+    /// Whether it is observed only where that is asked for. Such a kind blinds only those who need it.
+    pub(super) const fn optional(self) -> bool {
+        matches!(self, Self::Secret | Self::Node | Self::CronJob)
+    }
+
+    /// Whether a cluster need not know it: without its definition there are no objects, and nothing is amiss.
+    pub(super) const fn may_be_unknown(self) -> bool {
+        matches!(self, Self::HttpRoute | Self::GrpcRoute)
     }
 
     /// How many objects are asked for at once. Kinds that carry whole files come in smaller pages: only a digest of
     /// them is kept, and a page must not be what sets the size of the process.
     pub(super) const fn page(self) -> usize {
         match self {
-            Self::ConfigMap | Self::Secret | Self::StableState | Self::ControllerRevision => 100,
+            Self::ConfigMap | Self::Secret | Self::StableState | Self::ControllerRevision | Self::Node => 100,
             _ => 500,
         }
     }
@@ -214,8 +266,20 @@ impl Scope {
         let (version, plural) = (kind.api_version(), kind.plural());
         let root = if version.contains('/') { "apis" } else { "api" };
         match self {
-            Self::All => format!("/{root}/{version}/{plural}"),
-            Self::Namespace(namespace) => format!("/{root}/{version}/namespaces/{namespace}/{plural}"),
+            Self::Namespace(namespace) if kind != Kind::Namespace => {
+                format!("/{root}/{version}/namespaces/{namespace}/{plural}")
+            }
+            _ => format!("/{root}/{version}/{plural}"),
+        }
+    }
+
+    /// What chooses the objects of `kind` in that collection, as a query parameter; empty for all of them.
+    pub(super) fn selector(&self, kind: Kind) -> String {
+        match self {
+            Self::Namespace(namespace) if kind == Kind::Namespace => {
+                format!("&fieldSelector=metadata.name%3D{namespace}")
+            }
+            _ => String::new(),
         }
     }
 }
@@ -239,6 +303,11 @@ mod tests {
         let shop = Scope::Namespace("shop".into());
         assert_eq!(shop.path(Kind::Deployment), "/apis/apps/v1/namespaces/shop/deployments");
         assert_eq!(shop.path(Kind::Recovery), "/apis/homeostat.dev/v1alpha1/namespaces/shop/recoveries");
+        assert_eq!(
+            shop.path(Kind::Namespace) + &shop.selector(Kind::Namespace),
+            "/api/v1/namespaces&fieldSelector=metadata.name%3Dshop"
+        );
+        assert_eq!(shop.selector(Kind::Pod) + &Scope::All.selector(Kind::Namespace), "");
     }
 
     #[test]

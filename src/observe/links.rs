@@ -9,8 +9,12 @@ pub(super) enum Link {
     Revisions,
     /// From the uid of a ReplicaSet, StatefulSet or DaemonSet.
     Pods,
+    /// From the name of a node.
+    PodsOnNode,
     /// From the name of a Recovery: the pods it took out.
     QuarantinedPods,
+    /// From the name of a Recovery: the Deployments and CronJobs that it stopped.
+    Stopped,
     /// From the name of a Service.
     EndpointSlices,
     /// From the name of a ConfigMap: the workloads whose template refers to it.
@@ -21,8 +25,12 @@ pub(super) enum Link {
     Policies,
     /// From the name of a Deployment: the policies whose standby it is.
     StandbyOf,
+    /// From the name of a Deployment or CronJob: the policies that declare that it may be stopped.
+    NeighbourOf,
     /// From the name of a Service: the policies that move traffic by it.
     MovedBy,
+    /// From the name of an object that policies add to their closure.
+    Includes,
     /// From the name of a policy.
     States,
     /// From the name of a policy.
@@ -35,23 +43,34 @@ pub(super) enum Link {
 pub(super) fn links(object: &Object) -> Vec<(Link, &str)> {
     match object {
         Object::Workload(workload) => {
-            workload.config_maps.iter().map(|name| (Link::Consumers, name.as_str())).collect()
+            let consumed = workload.config_maps.iter().map(|name| (Link::Consumers, name.as_str()));
+            consumed.chain(workload.stopped_by.as_deref().map(|recovery| (Link::Stopped, recovery))).collect()
         }
         Object::Revision(revision) => vec![(Link::Revisions, &revision.owner_uid)],
         Object::Pod(pod) => {
             let set = pod.controller.as_ref().map(|controller| (Link::Pods, controller.uid.as_ref()));
             let recovery = pod.quarantined_by.as_deref().map(|recovery| (Link::QuarantinedPods, recovery));
-            set.into_iter().chain(recovery).collect()
+            let node = (!pod.node.is_empty()).then_some((Link::PodsOnNode, pod.node.as_ref()));
+            set.into_iter().chain(recovery).chain(node).collect()
         }
-        Object::ConfigMap(_) | Object::Service(_) | Object::Member(_) | Object::RecoveryBudget(_) => vec![],
+        Object::ConfigMap(_) | Object::Service(_) | Object::Member(_) | Object::RecoveryBudget(_) | Object::Node(_) => {
+            vec![]
+        }
+        Object::CronJob(job) => {
+            job.stopped_by.as_deref().map(|recovery| (Link::Stopped, recovery)).into_iter().collect()
+        }
         Object::EndpointSlice(slice) => vec![(Link::EndpointSlices, &slice.service)],
         Object::RecoveryPolicy(policy) => {
             let target = (Link::Policies, policy.spec.target_ref.name.as_str());
             let failover = policy.spec.actions.failover.iter();
             let moved = failover.flat_map(|failover| {
-                [(Link::StandbyOf, failover.standby.name.as_str()), (Link::MovedBy, failover.via.service.as_str())]
+                let services = failover.via.services().map(|name| (Link::MovedBy, name));
+                services.chain([(Link::StandbyOf, failover.standby.name.as_str())])
             });
-            moved.chain([target]).collect()
+            let isolate = policy.spec.actions.isolate.iter().flat_map(|isolate| &isolate.neighbours);
+            let neighbours = isolate.map(|neighbour| (Link::NeighbourOf, neighbour.name.as_str()));
+            let included = policy.spec.closure.include.iter().map(|object| (Link::Includes, object.name.as_str()));
+            moved.chain(neighbours).chain(included).chain([target]).collect()
         }
         Object::StableState(state) => {
             let config_maps = state.facts.members.iter().filter(|member| member.kind == "ConfigMap");

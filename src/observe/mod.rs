@@ -4,15 +4,22 @@
 //! Kubernetes' own types end here: what leaves is [`Facts`]. This module must not judge what it sees and must not write
 //! to a cluster. It keeps digests and never the content of a ConfigMap, a Secret or a stable state.
 //!
-//! Rights: `list`, `watch` on every [`Kind`]; on Secrets only where they are asked for.
+//! Rights: `list`, `watch` on every [`Kind`]; on Secrets, nodes, CronJobs, routes of the Gateway API, namespaces and members
+//! outside of these only where they are asked for.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod autoscalers;
 mod change;
 pub mod folder;
 mod gather;
 mod kind;
 mod links;
+mod marks;
 mod members;
+mod neighbours;
+mod network;
+mod nodes;
+mod providers;
 mod reflector;
 mod sight;
 mod slim;
@@ -32,12 +39,14 @@ use tokio::time::Instant;
 
 pub use change::Change;
 pub use kind::{Kind, Scope};
+pub use providers::Providers;
 pub use sight::LONGEST_SILENCE;
 pub use slim::{Budget, SecretDigest};
 pub use stores::{Budgets, Stores};
 
 use crate::api::StableState;
 use crate::plan::facts::{Ceiling, Facts};
+use crate::plan::nodes::NodeSight;
 use reflector::Reflector;
 use sight::{Freshness, Sight};
 
@@ -73,7 +82,8 @@ pub struct Observer {
 
 impl Observer {
     /// Begins to observe these namespaces, or all if none is named. `verify` tells whether the seal of a state is ours;
-    /// `secrets` makes the digests of Secrets, and without it they are not observed.
+    /// `secrets` makes the digests of Secrets, and without it they are not observed; of nodes, CronJobs, routes of the
+    /// Gateway API, namespaces and members outside of these, those in `also`.
     /// The client must not retry by itself. The tasks do not end: the end of any of them is the end of sight and must
     /// end the process.
     #[must_use]
@@ -82,13 +92,19 @@ impl Observer {
         namespaces: &[String],
         verify: impl Fn(&StableState) -> bool + Send + Sync + 'static,
         secrets: Option<Box<SecretDigest>>,
+        also: &[Kind],
     ) -> (Self, JoinSet<()>) {
         let named: BTreeSet<&String> = namespaces.iter().collect();
         let scopes = match named.is_empty() {
             true => vec![Scope::All],
             false => named.into_iter().map(|namespace| Scope::Namespace(namespace.clone())).collect(),
         };
-        let kinds = Kind::ALL.into_iter().filter(|kind| secrets.is_some() || *kind != Kind::Secret);
+        let kinds = Kind::ALL.into_iter().filter(|kind| match kind {
+            Kind::Secret => secrets.is_some(),
+            Kind::Node | Kind::CronJob | Kind::Namespace | Kind::HttpRoute | Kind::GrpcRoute => also.contains(kind),
+            kind if Kind::OUTSIDE.contains(kind) => also.contains(kind),
+            _ => true,
+        });
         let (of_all, of_each): (Vec<Kind>, Vec<Kind>) = kinds.partition(|kind| kind.of_the_cluster());
         let sources = scopes.iter().flat_map(|scope| of_each.iter().map(|kind| (*kind, scope.clone())));
         let sources: Vec<(Kind, Scope)> = sources.chain(of_all.into_iter().map(|kind| (kind, Scope::All))).collect();
@@ -116,8 +132,22 @@ impl Observer {
     #[must_use]
     pub fn facts(&self, key: &PolicyKey, ceiling: Ceiling, now: Instant) -> Option<Facts> {
         let secrets = self.stores.minds_secrets(key);
-        let blind = self.sight.blind_to(Some(&key.namespace), now, |kind| secrets || kind != Kind::Secret);
-        self.stores.facts(key, ceiling, blind)
+        let cron_jobs = self.stores.minds_cron_jobs(key);
+        let matters = |kind: Kind| match kind {
+            Kind::Secret => secrets,
+            Kind::CronJob => cron_jobs,
+            // Those that are needed are not gone because nobody can ask for them any more.
+            Kind::HttpRoute | Kind::GrpcRoute => self.stores.minds(key, kind),
+            _ => !kind.optional(),
+        };
+        let blind = self.sight.blind_to(Some(&key.namespace), now, matters);
+        let mut facts = self.stores.facts(key, ceiling, blind)?;
+        facts.nodes = match self.sight.of(Kind::Node, now) {
+            None => NodeSight::Off,
+            Some(Some(_)) => NodeSight::Blind,
+            Some(None) => NodeSight::Seen(self.stores.nodes(&facts)),
+        };
+        Some(facts)
     }
 
     /// What is the matter with our eyes anywhere, in sentences; empty when all is fresh.

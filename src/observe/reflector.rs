@@ -31,6 +31,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// After so many refusals in a row the place to go on from may be what is wrong: begin with a list.
 const REFUSALS: u32 = 3;
+/// How often it is asked whether the API server knows a kind by now that it did not know.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(15);
 /// A line buffer that grew beyond this is given back.
 const LARGEST_IDLE_BUFFER: usize = 64 * 1024;
 
@@ -41,6 +43,8 @@ enum End {
     Over,
     /// The past that was asked for is gone.
     Expired,
+    /// The API server does not know the kind.
+    Unknown,
     /// The API server answered with an error.
     Refused,
     /// No answer, or none that makes sense.
@@ -52,6 +56,7 @@ impl End {
         match self {
             Self::Over => "the API server ends every watch at once",
             Self::Expired => "its history was lost, it is listed anew",
+            Self::Unknown => "the API server does not know them",
             Self::Refused => "the API server refuses to show them",
             Self::Broken(why) => why,
         }
@@ -95,6 +100,12 @@ impl Reflector {
                     Err(end) => (end, false),
                 },
             };
+            if end == End::Unknown {
+                (listed, failures) = (false, 0);
+                self.unknown();
+                sleep(UNKNOWN_PAUSE).await;
+                continue;
+            }
             failures = if proven { 0 } else { failures.saturating_add(1) };
             let lost_place = end == End::Expired || (end == End::Refused && failures >= REFUSALS);
             listed &= !lost_place;
@@ -218,6 +229,16 @@ impl Reflector {
         }
     }
 
+    /// What was known of it is gone with its definition, which may come back.
+    fn unknown(&self) {
+        let moment = Moment::Version(self.newest);
+        self.stores.swap(self.kind, &self.scope, Listing { sightings: vec![], moment });
+        if self.sight.unknown(self.index) {
+            tracing::info!(kind = %self.kind, scope = %self.scope, "the cluster does not know this kind; it need not");
+            self.stores.touch_all(&self.scope);
+        }
+    }
+
     fn lost(&self, end: End) {
         let why = end.trouble();
         if self.sight.lost(self.index, why) {
@@ -235,7 +256,10 @@ impl Reflector {
 
     fn failed(&self, error: &kube::Error) -> End {
         tracing::debug!(kind = %self.kind, scope = %self.scope, %error, "the API server could not be asked");
-        End::of(error)
+        match error {
+            kube::Error::Api(status) if status.code == 404 && self.kind.may_be_unknown() => End::Unknown,
+            error => End::of(error),
+        }
     }
 
     fn senseless(&self, error: &serde_json::Error) -> End {

@@ -19,22 +19,24 @@ pub(super) struct Freshness {
     kind: Kind,
     scope: Scope,
     listed: bool,
+    /// The API server does not know the kind.
+    unknown: bool,
     trouble: Option<&'static str>,
     heard: Option<Instant>,
 }
 
 impl Freshness {
     pub(super) fn new(kind: Kind, scope: Scope) -> Self {
-        Self { kind, scope, listed: false, trouble: None, heard: None }
+        Self { kind, scope, listed: false, unknown: false, trouble: None, heard: None }
     }
 
     fn settled(&self) -> bool {
-        self.listed || (self.kind == Kind::Secret && self.trouble.is_some())
+        self.listed || (self.kind.optional() && self.trouble.is_some())
     }
 
     /// A list, an event, a bookmark, or a watch that was opened. Returns whether that ended a trouble.
     fn heard(&mut self, now: Instant) -> bool {
-        self.heard = Some(now);
+        (self.heard, self.unknown) = (Some(now), false);
         self.trouble.take().is_some()
     }
 
@@ -52,6 +54,7 @@ impl Freshness {
         };
         let silent = self.heard.is_none_or(|heard| now.saturating_duration_since(heard) > LONGEST_SILENCE);
         match self.trouble {
+            _ if self.unknown => Some(format!("{plural}{place}: the API server does not know them")),
             Some(trouble) => Some(format!("{plural}{place}: {trouble}")),
             None if !self.listed => Some(format!("{plural}{place}: not listed yet")),
             None if silent => {
@@ -75,8 +78,16 @@ impl Sight {
     pub(super) fn listed(&self, index: usize, now: Instant) {
         self.change(index, |freshness| {
             freshness.listed = true;
-            freshness.heard = Some(now);
+            (freshness.heard, freshness.unknown) = (Some(now), false);
         });
+    }
+
+    /// The API server does not know the kind, so there is none. Returns whether that is new.
+    pub(super) fn unknown(&self, index: usize) -> bool {
+        self.change(index, |freshness| {
+            (freshness.listed, freshness.trouble) = (true, None);
+            !std::mem::replace(&mut freshness.unknown, true)
+        })
     }
 
     /// Something was heard. Returns whether that ended a trouble.
@@ -89,12 +100,13 @@ impl Sight {
         self.change(index, |freshness| freshness.lost(trouble))
     }
 
-    /// What is the matter with the watches that matter to `namespace`; with all of them if it is `None`.
+    /// What is the matter with the watches that matter to `namespace`; with all of them if it is `None`. A kind that the
+    /// API server does not know is no trouble.
     pub(super) fn blind(&self, namespace: Option<&str>, now: Instant) -> Vec<String> {
-        self.blind_to(namespace, now, |_| true)
+        self.blind_to(namespace, now, |kind| !kind.may_be_unknown())
     }
 
-    /// The same, of these kinds only.
+    /// The same, of these kinds only, and of those that the API server knows although it need not.
     pub(super) fn blind_to(
         &self,
         namespace: Option<&str>,
@@ -103,10 +115,19 @@ impl Sight {
     ) -> Vec<String> {
         let watches = self.0.borrow();
         let concerned = watches.iter().filter(|watch| namespace.is_none_or(|namespace| watch.scope.covers(namespace)));
-        concerned.filter(|watch| matters(watch.kind)).filter_map(|watch| watch.problem(now)).collect()
+        let known = |watch: &Freshness| watch.kind.may_be_unknown() && !watch.unknown;
+        concerned.filter(|watch| matters(watch.kind) || known(watch)).filter_map(|watch| watch.problem(now)).collect()
     }
 
-    /// Waits until every kind has been listed once. Secrets that cannot be listed stop only those who ask for them.
+    /// Whether a kind is observed at all, and if so, what is the matter with it.
+    pub(super) fn of(&self, kind: Kind, now: Instant) -> Option<Option<String>> {
+        let watches = self.0.borrow();
+        let found = watches.iter().find(|watch| watch.kind == kind);
+        found.map(|watch| watch.problem(now))
+    }
+
+    /// Waits until every kind has been listed once. Secrets, nodes and CronJobs that cannot be listed stop only those who
+    /// need them.
     pub(super) async fn ready(&self) {
         // The sender is `self`, so the channel cannot close while we wait.
         let _ = self.0.subscribe().wait_for(|watches| watches.iter().all(Freshness::settled)).await;

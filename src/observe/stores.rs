@@ -16,13 +16,16 @@ use super::change::{Change, everyone};
 use super::gather;
 use super::kind::{Kind, Scope};
 use super::links::Link;
+use super::neighbours;
+use super::nodes;
 use super::slim::{self, Budget, Identity, SecretDigest, Sighting, Trust};
 use super::world::{Moment, Namespace};
 use crate::api::StableState;
 use crate::plan::facts::{Ceiling, Facts};
 use crate::plan::fleet::{Limits, under_action};
+use crate::plan::nodes::Nodes;
 
-type Worlds = BTreeMap<Box<str>, Namespace>;
+pub(super) type Worlds = BTreeMap<Box<str>, Namespace>;
 
 /// Everything observed.
 pub struct Stores {
@@ -128,7 +131,14 @@ impl Stores {
         let homeless = worlds.get("").into_iter().flat_map(Namespace::malformed);
         let nameless = homeless.filter(|(kind, name, _)| !kind.of_the_cluster() || name.is_empty());
         let nameless = nameless.map(|(kind, ..)| kind);
-        gather::facts(worlds.get(key.namespace.as_str())?, key, ceiling, blind, nameless)
+        let nowhere = Namespace::default();
+        let cluster = ceiling.cluster_members.then(|| worlds.get("").unwrap_or(&nowhere));
+        gather::facts(worlds.get(key.namespace.as_str())?, cluster, key, ceiling, blind, nameless)
+    }
+
+    /// All nodes, seen from one policy.
+    pub(super) fn nodes(&self, facts: &Facts) -> Nodes {
+        nodes::nodes(&self.worlds(), facts)
     }
 
     /// The RecoveryBudgets.
@@ -163,6 +173,19 @@ impl Stores {
     pub fn minds_secrets(&self, key: &PolicyKey) -> bool {
         let worlds = self.worlds();
         worlds.get(key.namespace.as_str()).is_some_and(|world| gather::minds_secrets(world, &key.name))
+    }
+
+    /// Whether a policy declares CronJobs that may be stopped, or has stopped one.
+    #[must_use]
+    pub fn minds_cron_jobs(&self, key: &PolicyKey) -> bool {
+        let worlds = self.worlds();
+        worlds.get(key.namespace.as_str()).is_some_and(|world| neighbours::minds_cron_jobs(world, &key.name))
+    }
+
+    /// Whether a state of this policy has a member of this kind, or its traffic is moved by one.
+    pub(super) fn minds(&self, key: &PolicyKey, kind: Kind) -> bool {
+        let worlds = self.worlds();
+        worlds.get(key.namespace.as_str()).is_some_and(|world| gather::minds(world, &key.name, kind))
     }
 
     /// How many objects are known of each kind.
@@ -262,9 +285,16 @@ impl fmt::Debug for Stores {
     }
 }
 
-/// An object of a namespace that is empty by now still names its own policy.
-fn touched_by<'a>(worlds: &'a Worlds, change: &'a Change) -> impl Iterator<Item = PolicyKey> {
+/// An object of a namespace that is empty by now still names its own policy; a node is everybody's, and so is a member
+/// that belongs to no namespace.
+fn touched_by<'a>(worlds: &'a Worlds, change: &'a Change) -> Box<dyn Iterator<Item = PolicyKey> + 'a> {
+    if change.kind == Kind::Node || Kind::OUTSIDE.contains(&change.kind) {
+        let all = worlds.iter().filter(|(namespace, _)| !namespace.is_empty());
+        return Box::new(
+            all.flat_map(|(namespace, world)| everyone(world).map(|name| PolicyKey::new(namespace, &name))),
+        );
+    }
     let empty = Namespace::default();
     let world = worlds.get(change.namespace.as_str()).unwrap_or(&empty);
-    change.policies(world).into_iter().map(|name| PolicyKey::new(&change.namespace, &name))
+    Box::new(change.policies(world).into_iter().map(|name| PolicyKey::new(&change.namespace, &name)))
 }

@@ -77,7 +77,7 @@ pub(super) struct Status {
 
 /// Asks for a page. Without a resourceVersion the answer is the newest there is.
 pub(super) fn list(kind: Kind, scope: &Scope, token: Option<&str>) -> Result<Request<Vec<u8>>, http::Error> {
-    let mut uri = format!("{}?limit={}", scope.path(kind), kind.page());
+    let mut uri = format!("{}?limit={}{}", scope.path(kind), kind.page(), scope.selector(kind));
     if let Some(token) = token {
         uri.push_str("&continue=");
         escape(token, &mut uri);
@@ -87,8 +87,10 @@ pub(super) fn list(kind: Kind, scope: &Scope, token: Option<&str>) -> Result<Req
 
 /// Asks for everything after `from`.
 pub(super) fn watch(kind: Kind, scope: &Scope, from: u64) -> Result<Request<Vec<u8>>, http::Error> {
-    let path = scope.path(kind);
-    get(&format!("{path}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={from}"))
+    let (path, selector) = (scope.path(kind), scope.selector(kind));
+    get(&format!(
+        "{path}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={from}{selector}"
+    ))
 }
 
 fn get(uri: &str) -> Result<Request<Vec<u8>>, http::Error> {
@@ -96,7 +98,7 @@ fn get(uri: &str) -> Result<Request<Vec<u8>>, http::Error> {
 }
 
 /// Appends text as the value of a query parameter.
-fn escape(text: &str, uri: &mut String) {
+pub(super) fn escape(text: &str, uri: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             uri.push(char::from(byte));

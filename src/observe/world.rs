@@ -9,9 +9,11 @@ use super::change::{Change, Wake, wakes};
 use super::kind::Kind;
 use super::links::{Link, links};
 use super::slim::{
-    Budget, EndpointSlice, Identity, Incident, Member, Object, Pod, Policy, Revision, Seen, Sighting, State,
+    Budget, EndpointSlice, Identity, Incident, Member, Object, Pod, Policy, Revision, Seen, Sighting, State, Tie,
 };
 use crate::plan::facts::{ConfigMapFacts, ServiceFacts, Workload};
+use crate::plan::neighbours::NeighbourFacts;
+use crate::plan::nodes::NodeFacts;
 
 /// An object and how new it is.
 #[derive(Debug)]
@@ -213,9 +215,19 @@ impl Namespace {
     typed!(state, StableState, State);
     typed!(recovery, Recovery, Incident);
     typed!(budget, RecoveryBudget, Budget);
+    typed!(node, Node, NodeFacts);
+    typed!(cron_job, CronJob, NeighbourFacts);
 }
 
 impl Namespace {
+    /// Whether it is being deleted, and everything in it.
+    pub(super) fn is_ending(&self) -> bool {
+        self.all(Kind::Namespace).any(|(_, stored)| match &stored.object {
+            Object::Member(namespace) => namespace.tie == Tie::Surrounds { ending: true },
+            _ => false,
+        })
+    }
+
     /// The Deployment, StatefulSet or DaemonSet of this name.
     pub(super) fn workload(&self, kind: Kind, name: &str) -> Option<&Workload> {
         match &self.get(kind, name)?.object {

@@ -5,7 +5,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::autoscaling;
+use super::bonds;
+use super::checks::{self, Judged};
 use super::closure::live_digest;
+use super::deletion;
 use super::exposure;
 use super::facts::{Facts, PodFacts, Workload};
 use super::memory::{Memory, Since};
@@ -69,7 +73,13 @@ pub struct Assessment {
 }
 
 impl Assessment {
-    fn unknown(reason: Reason, message: String) -> Self {
+    /// Nothing but the checks of metrics is in the way of being stable.
+    #[must_use]
+    pub fn only_checks(&self) -> bool {
+        matches!(self.reason, Reason::CheckFailing | Reason::CheckUnknown)
+    }
+
+    pub(super) fn unknown(reason: Reason, message: String) -> Self {
         let (symptom, bad_pods, closure, look_again) = (None, vec![], String::new(), None);
         let (rolling, required, ready) = (false, 0, 0);
         Self {
@@ -103,9 +113,8 @@ pub fn assess(facts: &Facts, memory: &mut Memory, now: Timestamp) -> Assessment 
         return Assessment::unknown(Reason::Malformed, format!("{object} cannot be read; correct or delete it"));
     }
     let (Some(target), Some(closure)) = (&facts.target, live_digest(facts)) else {
-        *memory = Memory::default();
-        let message = format!("{} does not exist", policy.spec.target_ref);
-        return Assessment::unknown(Reason::TargetNotFound, message);
+        *memory = Memory { details: memory.details.take(), ..Memory::default() };
+        return deletion::assess(facts, &policy.spec, now);
     };
     if memory.target != target.uid {
         *memory = Memory { target: target.uid.clone(), ..Memory::default() };
@@ -130,8 +139,14 @@ pub fn patience(facts: &Facts, spec: &RecoveryPolicySpec, target: &Workload) -> 
 /// Pods that must be ready: a share of the wanted ones, rounded up.
 #[must_use]
 pub fn required(spec: &RecoveryPolicySpec, replicas: i32) -> usize {
-    let percent = spec.stability.min_ready.trim_end_matches('%').parse::<usize>().unwrap_or(100).min(100);
-    (usize::try_from(replicas).unwrap_or(0) * percent).div_ceil(100)
+    share(&spec.stability.min_ready, usize::try_from(replicas).unwrap_or(0))
+}
+
+/// So many percent of a number of pods, rounded up to whole pods; what is no percentage is all of them.
+#[must_use]
+pub(super) fn share(percent: &str, pods: usize) -> usize {
+    let percent = percent.trim_end_matches('%').parse::<usize>().unwrap_or(100).min(100);
+    (pods * percent).div_ceil(100)
 }
 
 struct Look<'a> {
@@ -169,24 +184,26 @@ impl Look<'_> {
         let cut_off =
             states::reference(self.facts).ok().and_then(|s| exposure::broken(self.facts, self.target, s, self.now));
         memory.cut_off = cut_off.as_ref().map(|_| Since::carry(memory.cut_off.take(), (), self.now));
+        let checks = checks::judge(self.facts, self.now);
+        self.note_checks(&checks, memory);
+        wakes.extend(checks::stale_at(self.facts, self.now));
         let seen = self
             .at_once(&evidence, memory)
             .or_else(|| self.stuck(&pods, memory, rolling, patience, &mut wakes))
             .or_else(|| self.unavailable(&pods, memory, ready, required, &mut wakes))
-            .or_else(|| self.cut_off(cut_off.as_ref(), memory, &mut wakes));
-        let (symptom, bad_pods) = match seen {
-            Some((reason, message, bad_pods)) => (Some(self.symptom(reason, message, memory)), bad_pods),
-            None => {
-                memory.symptom = None;
-                (None, vec![])
-            }
-        };
+            .or_else(|| self.cut_off(cut_off.as_ref(), memory, &mut wakes))
+            .or_else(|| self.check_failing(&checks, memory, &mut wakes))
+            .or_else(|| self.dependents(memory, rolling, &mut wakes))
+            .or_else(|| self.at_limit(memory, &mut wakes));
+        let (symptom, bad_pods) = self.symptom_of(seen, memory);
         let counts = format!("{ready} of {required} required pods ready");
         let (verdict, reason, message) = match &symptom {
-            Some(symptom) => (Verdict::Unstable, symptom.reason, symptom.message.clone()),
+            Some(symptom) => (Verdict::Unstable, symptom.reason, checks.of(symptom)),
             None if rolling => (Verdict::Unstable, Reason::RollingOut, format!("rolling out: {counts}")),
             None if short => (Verdict::Unstable, Reason::Unavailable, counts),
             None if cut_off.is_some() => (Verdict::Unstable, Reason::CutOff, cut_off.unwrap_or_default()),
+            None if !checks.pass() => (checks.verdict(), checks.reason(), checks.said()),
+            None if memory.at_limit.is_some() => (Verdict::Unstable, Reason::AtLimit, autoscaling::said(memory)),
             // Pods that were added or moved do not break a soak, but what is not ready is not called healthy.
             None if ready < required => (Verdict::Stable, Reason::PodsStarting, counts),
             None => (Verdict::Stable, Reason::Healthy, counts),
@@ -194,7 +211,6 @@ impl Look<'_> {
         if reason == Reason::Healthy {
             memory.trouble = None;
         }
-        let look_again = wakes.into_iter().min();
         Assessment {
             verdict,
             reason,
@@ -205,14 +221,29 @@ impl Look<'_> {
             closure: self.closure,
             required,
             ready,
-            look_again,
+            look_again: wakes.into_iter().min(),
+        }
+    }
+
+    fn symptom_of(
+        &self,
+        seen: Option<(Reason, String, Vec<String>)>,
+        memory: &mut Memory,
+    ) -> (Option<Symptom>, Vec<String>) {
+        match seen {
+            Some((reason, message, bad_pods)) => (Some(self.symptom(reason, message, memory)), bad_pods),
+            None => {
+                memory.symptom = None;
+                (None, vec![])
+            }
         }
     }
 
     /// What was seen, with when it began and in which closure: a change in the middle of trouble did not begin it.
     fn symptom(&self, reason: Reason, message: String, memory: &mut Memory) -> Symptom {
         let began = memory.symptom.take().unwrap_or_else(|| {
-            let closure = memory.trouble.as_ref().unwrap_or(&self.closure);
+            let of_checks = memory.unpassed.as_ref().filter(|_| reason == Reason::CheckFailing);
+            let closure = memory.trouble.as_ref().or(of_checks).unwrap_or(&self.closure);
             Since { value: closure.clone(), at: self.now }
         });
         let symptom = Symptom { reason, message, since: began.at, closure: began.value.clone() };
@@ -225,15 +256,18 @@ impl Look<'_> {
         let before = memory.closure.take();
         let changed = before.as_ref().is_some_and(|before| before.value != self.closure);
         if changed {
-            let troubled = memory.symptom.is_some() || memory.short.is_some() || memory.grace.is_some();
+            let failed = memory.failing.take().is_some();
+            let troubled = failed || memory.symptom.is_some() || memory.short.is_some() || memory.grace.is_some();
             memory.grace = troubled.then(|| Since { value: self.now, at: self.now + patience });
             memory.restarts = pods.iter().map(|pod| (pod.uid.clone(), pod.restarts)).collect();
             memory.short = None;
+            memory.changed = Some(Since { value: self.closure.clone(), at: self.now });
             if let Some(symptom) = memory.symptom.take() {
                 memory.trouble.get_or_insert(symptom.value);
             }
         }
         memory.closure = Some(Since::carry(before, self.closure.clone(), self.now));
+        memory.replicas = Some(Since::carry(memory.replicas.take(), self.target.replicas, self.now));
         memory.grace = memory.grace.take().filter(|grace| self.now < grace.at);
     }
 
@@ -338,6 +372,83 @@ impl Look<'_> {
             return None;
         }
         Some((Reason::CutOff, broken?.clone(), vec![]))
+    }
+
+    fn note_checks(&self, checks: &Judged, memory: &mut Memory) {
+        let failing = matches!(checks, Judged::Failing { .. });
+        memory.failing = failing.then(|| Since::carry(memory.failing.take(), (), self.now));
+        match checks.pass() {
+            true => memory.unpassed = None,
+            false => drop(memory.unpassed.get_or_insert_with(|| self.closure.clone())),
+        }
+    }
+
+    /// A check fails, for `unavailableFor`. After a change that was made meanwhile, only what was measured after it.
+    fn check_failing(
+        &self,
+        checks: &Judged,
+        memory: &Memory,
+        wakes: &mut Vec<Timestamp>,
+    ) -> Option<(Reason, String, Vec<String>)> {
+        let Judged::Failing { seen, .. } = checks else { return None };
+        let long_enough = self.spec.detection.unavailable_for.signed();
+        let waited = memory.failing.as_ref()?.at + long_enough;
+        let waited = memory.grace.as_ref().map_or(waited, |grace| waited.max(grace.at));
+        let before = memory.unpassed.as_ref().is_some_and(|closure| *closure != self.closure);
+        let changed = memory.closure.as_ref().filter(|_| before);
+        let measured = changed.map(|since| since.at + checks::longest_window(self.spec) + long_enough);
+        let due = measured.map_or(waited, |measured| waited.max(measured));
+        if self.now < due {
+            wakes.push(due);
+            return None;
+        }
+        Some((Reason::CheckFailing, seen.clone(), vec![]))
+    }
+
+    /// What depends on the target fails since it changed. A rollout that is still under way may explain it, and when it
+    /// is over those that depend on it get `unavailableFor`.
+    fn dependents(
+        &self,
+        memory: &mut Memory,
+        rolling: bool,
+        wakes: &mut Vec<Timestamp>,
+    ) -> Option<(Reason, String, Vec<String>)> {
+        let troubled = !rolling && bonds::troubled(self.facts, memory);
+        memory.dependents = troubled.then(|| Since::carry(memory.dependents.take(), (), self.now));
+        let due = memory.dependents.as_ref()?.at + self.spec.detection.unavailable_for.signed();
+        let blaming = bonds::blaming(self.facts);
+        if self.now < due || blaming.is_empty() {
+            wakes.extend((self.now < due).then_some(due));
+            return None;
+        }
+        let first = blaming.first().and_then(|dependent| Some((&dependent.title, dependent.ill?.since)));
+        let (title, since) = first?;
+        let others = match blaming.len() - 1 {
+            0 => String::new(),
+            others => format!(", and {others} more"),
+        };
+        let message = format!(
+            "{title}, which declares that it depends on {}, fails since {since}, after that changed{others}",
+            self.target.title()
+        );
+        Some((Reason::DependentsFailing, message, vec![]))
+    }
+
+    /// An autoscaler was changed, and has scaled the target to its most since: that is no symptom of pods, and ends in
+    /// what they cost or take from others.
+    fn at_limit(&self, memory: &mut Memory, wakes: &mut Vec<Timestamp>) -> Option<(Reason, String, Vec<String>)> {
+        let reference = states::reference(self.facts).ok();
+        let seen = reference.and_then(|state| autoscaling::at_its_most(self.facts, self.target, state));
+        let due_to_it = memory.at_limit.is_some() || autoscaling::scaled_since_the_change(memory, &self.closure);
+        let before = memory.at_limit.take();
+        memory.at_limit = seen.filter(|_| due_to_it).map(|said| Since::carry(before, said, self.now));
+        let limit = memory.at_limit.as_ref()?;
+        let due = limit.at + self.spec.detection.unavailable_for.signed();
+        if self.now < due {
+            wakes.push(due);
+            return None;
+        }
+        Some((Reason::AtLimit, limit.value.clone(), vec![]))
     }
 
     /// Who pauses a rollout lets it wait on purpose. Our own freeze does not make a stuck rollout any better.

@@ -8,6 +8,7 @@ use super::facts::{PolicyFacts, RecoveryFacts, StateFacts, Workload};
 use super::guard::{Case, Refusal, budget};
 use super::journal::View;
 use super::memory::Memory;
+use super::stale::Content;
 use super::{rehearsal, relapse, states, triage};
 use crate::api::Reason;
 use crate::api::recovery::Suspect;
@@ -35,7 +36,7 @@ pub(super) struct Question<'a> {
 /// Chooses a remedy. An older state is considered only if a rehearsal refused every newer one; if none of them is
 /// possible, the first answer stands.
 pub(super) fn choose(view: &View, question: &Question, memory: &mut Memory) -> Result<Chosen, Unrehearsed> {
-    let found = states::candidates(view.facts).and_then(|candidates| match &view.facts.target {
+    let found = states::candidates(view.facts).and_then(|candidates| match view.facts.subject() {
         Some(target) => Ok((target, candidates)),
         None => Err(Refusal::new(Reason::TargetNotFound, "the target does not exist")),
     });
@@ -46,7 +47,7 @@ pub(super) fn choose(view: &View, question: &Question, memory: &mut Memory) -> R
     let mut first: Option<Chosen> = None;
     let mut until: Option<Timestamp> = None;
     for state in candidates {
-        let (chosen, waiting) = with(view, question, target, state);
+        let (chosen, waiting) = with(view, question, target, state, &memory.read_at_start);
         memory.waiting = waiting;
         if refused(&chosen, |reason| reason == Reason::NotRehearsed) {
             return Err(Unrehearsed(state.name.clone()));
@@ -68,7 +69,13 @@ fn held(refusal: Refusal) -> Chosen {
 }
 
 /// Decides with one state, and says since when the decision waits for its turn, if it does.
-fn with(view: &View, question: &Question, target: &Workload, reference: &StateFacts) -> (Chosen, Option<Timestamp>) {
+fn with(
+    view: &View,
+    question: &Question,
+    target: &Workload,
+    reference: &StateFacts,
+    read_at_start: &[Content],
+) -> (Chosen, Option<Timestamp>) {
     let View { facts, assessment, weather, brake, now } = *view;
     let Question { policy, symptom, open, name } = *question;
     let triage = triage::triage(facts, assessment, symptom, reference);
@@ -78,8 +85,21 @@ fn with(view: &View, question: &Question, target: &Workload, reference: &StateFa
         (&open.journal.broken, detected.unwrap_or(symptom.since))
     });
     let relapse = relapse::of(facts, policy, &target.uid, broken, since);
-    let case =
-        Case { facts, policy, target, assessment, symptom, triage, reference, weather, brake, relapse, open, now };
+    let case = Case {
+        facts,
+        policy,
+        target,
+        assessment,
+        symptom,
+        triage,
+        reference,
+        read_at_start,
+        weather,
+        brake,
+        relapse,
+        open,
+        now,
+    };
     let choice = decide::decide(&case, name);
     let restored = choice.decision.remedy.restores();
     let waiting = choice.waits.then(|| budget::place(&case).since);

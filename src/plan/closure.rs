@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::content;
 use super::facts::{Facts, MemberFacts, StateFacts};
 use super::member::MemberKind;
+use super::{parity, triage};
 use crate::api::policy::MemberPolicy;
 use crate::api::stable_state::{FieldOwner, Group};
 
@@ -39,6 +40,12 @@ impl Difference<'_> {
     pub fn guard_rail(&self) -> bool {
         self.kind.group() == Some(Group::GuardRails)
     }
+
+    /// Whether others set it, for us to compare and to leave as it is: guard rails, and what is outside of the namespace.
+    #[must_use]
+    pub fn of_others(&self) -> bool {
+        self.guard_rail() || self.kind.outside()
+    }
 }
 
 /// A member as it is now: kind, name, uid and digest; the last two are empty if it does not exist.
@@ -64,10 +71,13 @@ pub fn live_digest(facts: &Facts) -> Option<String> {
 #[must_use]
 pub fn live_members(facts: &Facts) -> Option<Vec<Live<'_>>> {
     let target = facts.target.as_ref()?;
-    let config_maps = target.config_maps.iter().map(|name| {
+    let further = included(facts).filter(|(kind, _)| *kind == MemberKind::ConfigMap).map(|(_, name)| name);
+    let further = further.filter(|name| facts.config_maps.contains_key(*name));
+    let names: BTreeSet<&str> = target.config_maps.iter().map(String::as_str).chain(further).collect();
+    let config_maps = names.into_iter().map(|name| {
         let found = facts.config_maps.get(name);
         let (uid, digest) = found.map_or(("", ""), |found| (&found.uid, &found.digest));
-        (MemberKind::ConfigMap, name.as_str(), uid, digest)
+        (MemberKind::ConfigMap, name, uid, digest)
     });
     let belonging = facts.objects.iter().filter(|object| object.belongs && !switched(facts, object.kind, &object.name));
     let objects = belonging.map(|object| (object.kind, &*object.name, &*object.uid, &*object.digest));
@@ -75,6 +85,18 @@ pub fn live_members(facts: &Facts) -> Option<Vec<Live<'_>>> {
     let groups = groups(facts);
     let looked_at = |(kind, ..): &Live| kind.group().is_none_or(|group| groups.contains(&group));
     Some(config_maps.chain(objects).filter(looked_at).chain([itself]).collect())
+}
+
+/// What the policy adds to the closure, by kind and name, whether or not it exists.
+fn included(facts: &Facts) -> impl Iterator<Item = (MemberKind, &str)> {
+    let policy = facts.policy.iter().flat_map(|policy| &policy.spec.closure.include);
+    policy.map(|object| (object.kind.into(), object.name.as_str()))
+}
+
+/// Whether the policy lists it. That it is there is wanted, whatever a state knows of it, and it need not lead to the
+/// target.
+pub(super) fn listed(facts: &Facts, kind: MemberKind, name: &str) -> bool {
+    included(facts).any(|object| object == (kind, name))
 }
 
 /// How the live closure differs from `state`, in the order in which members are put back: those that are not what they
@@ -85,52 +107,111 @@ pub fn differences<'a>(facts: &'a Facts, state: &'a StateFacts) -> Vec<Differenc
     let compared =
         |kind: MemberKind| kind.group().is_none_or(|group| groups.contains(&group) && state.groups.contains(&group));
     let recorded = state.members.iter().filter_map(|stable| difference(facts, stable));
-    let known = |kind: MemberKind, name: &str| {
-        state.members.iter().any(|member| member.kind == kind.name() && member.name == name)
-    };
     let live = live_members(facts).unwrap_or_default();
     let added = live
         .into_iter()
-        .filter(|(kind, name, ..)| !kind.referred_to() && !known(*kind, name))
+        .filter(|(kind, name, ..)| {
+            !kind.referred_to() && state.member(*kind, name).is_none() && !listed(facts, *kind, name)
+        })
         .map(|(kind, name, uid, live)| Difference { kind, name, uid, live, stable: "", owner: None });
     let mut found: Vec<_> = recorded.chain(added).filter(|difference| compared(difference.kind)).collect();
     found.sort_by_key(|difference| (difference.kind, difference.name));
     found
 }
 
-/// The members of `state` that the policy lets us write and that differ, guard rails excepted.
+/// The members of `state` that the policy lets us write and that differ, guard rails excepted, what is only stricter now,
+/// and what serves another workload by now.
 #[must_use]
 pub fn restorable<'a>(facts: &'a Facts, state: &'a StateFacts) -> Vec<Difference<'a>> {
+    let mut found = restorable_loosely(facts, state);
+    found.retain(|difference| !parity::spares(facts, state, difference));
+    found
+}
+
+/// As [`restorable`], with what is stricter now than it was.
+#[must_use]
+pub fn restorable_loosely<'a>(facts: &'a Facts, state: &'a StateFacts) -> Vec<Difference<'a>> {
     let mut found = differences(facts, state);
     found.retain(|difference| {
-        let group = difference.kind.group();
-        let written = group.is_none_or(|group| member_policy(facts, group) == MemberPolicy::Restore);
-        written && !difference.guard_rail() && (!difference.added() || difference.kind.removable())
+        written(facts, difference.kind)
+            && !difference.guard_rail()
+            && !elsewhere(facts, difference)
+            && (!difference.added() || difference.kind.removable())
     });
     found
 }
 
-/// Whether the live closure is that of `state` but for what is others' to set: guard rails, members that the policy only
-/// compares, and what somebody added beside them.
+/// Whether the policy lets us write members of this kind; the target itself is written by whoever rolls back.
+pub(super) fn written(facts: &Facts, kind: MemberKind) -> bool {
+    kind.group().is_none_or(|group| member_policy(facts, group) == MemberPolicy::Restore)
+}
+
+/// An autoscaler that serves another workload by now: putting it back would take it from that one.
+fn elsewhere(facts: &Facts, difference: &Difference) -> bool {
+    facts.object(difference.kind, difference.name).is_some_and(|object| object.scales_other.is_some())
+}
+
+/// Whether the live closure is that of `state` but for what is others' to set: guard rails, hardening, what is outside of
+/// the namespace, members that the policy only compares, and what somebody added beside them.
 #[must_use]
 pub fn at_home(facts: &Facts, state: &StateFacts) -> bool {
-    let pods = |difference: &Difference| difference.kind.referred_to() && !difference.guard_rail();
+    at_home_but_for(facts, state, |_| false)
+}
+
+/// As [`at_home`], but for what may differ although pods are made of it.
+pub(super) fn at_home_but_for(facts: &Facts, state: &StateFacts, may: impl Fn(&Difference) -> bool) -> bool {
+    let pods = |difference: &Difference| {
+        let theirs = difference.of_others() || parity::spares(facts, state, difference) || may(difference);
+        difference.kind.referred_to() && !theirs
+    };
     facts.target.is_some() && restorable(facts, state).is_empty() && !differences(facts, state).iter().any(pods)
+}
+
+/// Guard rails that differ from `state` and that could be put back without allowing anything again.
+#[must_use]
+pub fn guard_rails<'a>(facts: &'a Facts, state: &'a StateFacts) -> Vec<Difference<'a>> {
+    let mut found = all_guard_rails(facts, state);
+    found.retain(|difference| !parity::spares(facts, state, difference));
+    found
+}
+
+/// The guard rails that a remedy puts back: where nothing else differs, those that are stricter now. Only a person may want
+/// that.
+#[must_use]
+pub fn guard_rails_to_restore<'a>(facts: &'a Facts, state: &'a StateFacts) -> Vec<Difference<'a>> {
+    let found = guard_rails(facts, state);
+    if found.is_empty() { all_guard_rails(facts, state) } else { found }
 }
 
 /// Guard rails that differ from `state` and that could be put back.
 #[must_use]
-pub fn guard_rails<'a>(facts: &'a Facts, state: &'a StateFacts) -> Vec<Difference<'a>> {
+pub fn all_guard_rails<'a>(facts: &'a Facts, state: &'a StateFacts) -> Vec<Difference<'a>> {
     let mut found = differences(facts, state);
     found.retain(|difference| difference.guard_rail() && (!difference.added() || difference.kind.removable()));
     found
 }
 
+/// What differs outside of the namespace and could explain a symptom, where nothing else does: an administrator's to put
+/// right. Empty if anything in the namespace could be put back.
+#[must_use]
+pub fn only_outside<'a>(facts: &'a Facts, state: &'a StateFacts) -> Vec<Difference<'a>> {
+    let found = triage::explaining(facts, state);
+    if found.iter().all(|difference| difference.kind.outside()) { found } else { vec![] }
+}
+
+/// Kinds and names, for people.
+pub(super) fn named(differences: &[Difference]) -> String {
+    let names: Vec<_> = differences.iter().map(|found| format!("{} {}", found.kind, found.name)).collect();
+    names.join(", ")
+}
+
 fn difference<'a>(facts: &'a Facts, stable: &'a MemberFacts) -> Option<Difference<'a>> {
     let kind = MemberKind::of(&stable.kind)?;
     let (uid, live) = live_of(facts, kind, &stable.name);
+    // The namespace is there: that nothing is known of it says that it may not be looked at.
+    let unseen = kind == MemberKind::Namespace && uid.is_empty();
     // Traffic that we moved goes home by other means.
-    let differs = live != stable.digest && !switched(facts, kind, &stable.name);
+    let differs = live != stable.digest && !unseen && !switched(facts, kind, &stable.name);
     let (name, owner) = (stable.name.as_str(), stable.owner.as_ref());
     differs.then_some(Difference { kind, name, uid, live, stable: &stable.digest, owner })
 }
@@ -159,8 +240,12 @@ pub(super) fn size_of(facts: &Facts, kind: MemberKind, name: &str) -> usize {
 }
 
 fn switched(facts: &Facts, kind: MemberKind, name: &str) -> bool {
-    kind == MemberKind::Service
-        && facts.services.iter().any(|service| service.name == name && service.switched_by.is_some())
+    match kind {
+        MemberKind::Service => {
+            facts.services.iter().any(|service| service.name == name && service.switched_by.is_some())
+        }
+        _ => facts.object(kind, name).is_some_and(|object| object.switched_by.is_some()),
+    }
 }
 
 /// What the policy says about a part of the closure; without a policy, its defaults. Guard rails are always compared.
@@ -173,8 +258,12 @@ pub fn member_policy(facts: &Facts, group: Group) -> MemberPolicy {
         Group::Exposure => closure.exposure,
         Group::Scaling => closure.scaling,
         Group::GuardRails => MemberPolicy::Compare,
+        Group::Cluster if !facts.ceiling.cluster_members => MemberPolicy::Ignore,
+        Group::Cluster => MemberPolicy::Compare,
         // What may not be read cannot be compared; the policy's conditions say so.
         Group::Secrets if !facts.ceiling.secrets => MemberPolicy::Ignore,
         Group::Secrets => closure.secrets,
+        Group::Routes if !facts.ceiling.gateway_api => MemberPolicy::Ignore,
+        Group::Routes => closure.exposure,
     }
 }

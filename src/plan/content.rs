@@ -10,10 +10,11 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::member::MemberKind;
+use crate::api::mark;
 use crate::api::stable_state::Group;
 
 /// Annotations of a pod template that ask for a restart and say nothing about behaviour.
-const RESTART_ANNOTATIONS: [&str; 2] = ["kubectl.kubernetes.io/restartedAt", "homeostat.dev/restarted-at"];
+const RESTART_ANNOTATIONS: [&str; 2] = ["kubectl.kubernetes.io/restartedAt", mark::RESTARTED_AT];
 
 /// The label that the Deployment controller adds to the templates of its ReplicaSets.
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";
@@ -94,6 +95,13 @@ pub fn config_map_references(template: &Value) -> BTreeSet<String> {
 #[must_use]
 pub fn service_account(template: &Value) -> Option<String> {
     text(template, "/spec/serviceAccountName").filter(|name| name != "default")
+}
+
+/// Images of the containers of a pod template, as written.
+#[must_use]
+pub fn images(template: &Value) -> BTreeSet<String> {
+    let containers = each(template, "/spec/containers").chain(each(template, "/spec/initContainers"));
+    containers.filter_map(|container| text(container, "/image")).collect()
 }
 
 /// Ports that the containers of a pod template declare, each by number and, if it has one, by name.
@@ -240,7 +248,7 @@ mod tests {
             for kind in MemberKind::ALL {
                 let _ = of(kind, &odd);
             }
-            let _ = (config_map_references(&odd), service_account(&odd), template_digest(&odd));
+            let _ = (config_map_references(&odd), service_account(&odd), template_digest(&odd), images(&odd));
         }
     }
 }

@@ -8,8 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::autoscaling::Scaling;
+use super::cuts::Network;
 use super::fleet::Fleet;
+use super::forgotten::Mark;
 use super::member::MemberKind;
+use super::neighbours::NeighbourFacts;
+use super::nodes::NodeSight;
+use super::posture::Posture;
+use super::pre_scale::AutoscalerFacts;
+use super::weights::Backend;
 use crate::api::recovery::{Journal, RecoverySpec};
 use crate::api::stable_state::{FieldOwner, Group, Review};
 use crate::api::{Duration, Reason, RecoveryPolicySpec, RecoveryPolicyStatus};
@@ -47,16 +55,46 @@ pub struct Facts {
     /// The pods of the standby.
     #[serde(default)]
     pub standby_pods: Vec<PodFacts>,
+    /// Autoscalers of the standby, and those that this policy's recoveries raised.
+    #[serde(default)]
+    pub standby_autoscalers: Vec<AutoscalerFacts>,
     /// Stable states of this policy.
     pub states: Vec<StateFacts>,
     /// Recoveries of this policy, oldest first.
     pub recoveries: Vec<RecoveryFacts>,
+    /// Workloads that may be stopped for the target, and those that this policy's recoveries stopped.
+    #[serde(default)]
+    pub neighbours: Vec<NeighbourFacts>,
+    /// The network between the target and the dependencies that it can do without.
+    #[serde(default)]
+    pub network: Network,
+    /// Marks that name Recoveries of this policy, on objects that nothing else here tells of.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
     /// What is known about whether its states could be restored.
     #[serde(default)]
     pub rehearsals: Rehearsals,
+    /// What metrics providers last answered to the policy's checks.
+    #[serde(default)]
+    pub checks: Vec<CheckAnswer>,
     /// All other targets, and what all of them together may do.
     #[serde(default)]
     pub fleet: Fleet,
+    /// The nodes, where they are looked at.
+    #[serde(default)]
+    pub nodes: NodeSight,
+    /// The target as it was last seen, if it was deleted since. Not observed: a step fills it in from its memory.
+    #[serde(default)]
+    pub lost: Option<Lost>,
+}
+
+/// A target that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// As it was last seen.
+    pub workload: Workload,
+    /// Since when it is not there.
+    pub since: Timestamp,
 }
 
 /// What is known about whether states could be restored.
@@ -107,6 +145,19 @@ pub enum Feasibility {
     },
 }
 
+/// What a metrics provider answered to a query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckAnswer {
+    /// Name of the provider.
+    pub provider: String,
+    /// The query.
+    pub query: String,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// The value, which is a number; or why there is none, for people.
+    pub found: Result<f64, String>,
+}
+
 /// How good our eyes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sight {
@@ -126,6 +177,18 @@ pub struct Ceiling {
     /// Secrets may be looked at.
     #[serde(default)]
     pub secrets: bool,
+    /// Neighbours may be stopped.
+    #[serde(default)]
+    pub neighbours: bool,
+    /// NetworkPolicies may be made: for pods in quarantine, and to cut a dependency off.
+    #[serde(default)]
+    pub pod_network: bool,
+    /// Routes of the Gateway API are looked at.
+    #[serde(default)]
+    pub gateway_api: bool,
+    /// Members that belong to no namespace may be looked at.
+    #[serde(default)]
+    pub cluster_members: bool,
 }
 
 /// The policy itself.
@@ -139,7 +202,7 @@ pub struct PolicyFacts {
     pub spec: RecoveryPolicySpec,
     /// The status as last written.
     pub status: RecoveryPolicyStatus,
-    /// Being deleted.
+    /// Being deleted, by itself or with its namespace.
     pub deleting: bool,
     /// Other policies that name the same target.
     pub rivals: Vec<String>,
@@ -163,6 +226,15 @@ pub struct Workload {
     pub digest: String,
     /// Digest of the pod template alone, as its controller compares it.
     pub template: String,
+    /// Digest of template and strategy without what is told by the posture.
+    #[serde(default)]
+    pub body: String,
+    /// What its pods are allowed.
+    #[serde(default)]
+    pub posture: Posture,
+    /// Images of its containers, as the template names them.
+    #[serde(default)]
+    pub images: BTreeSet<String>,
     /// Wanted pods.
     pub replicas: i32,
     /// Pods of the present template, as its controller counts them.
@@ -204,14 +276,38 @@ pub struct Workload {
     /// Names of Secrets that the template refers to.
     #[serde(default)]
     pub secrets: BTreeSet<String>,
+    /// Names of PersistentVolumeClaims that the template refers to.
+    #[serde(default)]
+    pub claims: BTreeSet<String>,
+    /// The ConfigMaps and Secrets that its pods read at their start, and never again.
+    #[serde(default)]
+    pub read_at_start: BTreeSet<(MemberKind, String)>,
+    /// How many available pods its own rollout never takes away before others are available.
+    #[serde(default)]
+    pub rollout_keeps: i32,
     /// The ServiceAccount that the template names, other than the namespace's own.
     #[serde(default)]
     pub service_account: Option<String>,
+    /// The PriorityClass that the template names.
+    #[serde(default)]
+    pub priority_class: Option<String>,
     /// Ports that its containers declare, each by number and, if it has one, by name.
     #[serde(default)]
     pub ports: BTreeSet<String>,
     /// The field manager that owns most of the template.
     pub field_owner: Option<FieldOwner>,
+    /// The field manager that wrote something of the template last, ourselves excepted; `None` if it cannot be told.
+    #[serde(default)]
+    pub last_writer: Option<String>,
+    /// When it was created.
+    #[serde(default)]
+    pub created: Timestamp,
+    /// The Recovery that stopped it as a neighbour of its target.
+    #[serde(default)]
+    pub stopped_by: Option<String>,
+    /// The Recovery that created it again.
+    #[serde(default)]
+    pub recreated_by: Option<String>,
 }
 
 /// What a workload's controller keeps of a pod template: a ReplicaSet of a Deployment, or a ControllerRevision.
@@ -245,6 +341,9 @@ pub struct PodFacts {
     pub ready: bool,
     /// When Ready last changed (whole seconds).
     pub ready_since: Option<Timestamp>,
+    /// When the last of its containers was started, if all of them run (whole seconds).
+    #[serde(default)]
+    pub started: Option<Timestamp>,
     /// Restarts, all containers added up.
     pub restarts: u32,
     /// The highest number of restarts of a single container.
@@ -259,6 +358,9 @@ pub struct PodFacts {
     pub quarantined_by: Option<String>,
     /// When its inspection ends.
     pub inspect_until: Option<Timestamp>,
+    /// Services of the namespace that select it, or offer it. Only looked for where it is in quarantine.
+    #[serde(default)]
+    pub reached_by: BTreeSet<String>,
 }
 
 /// A ConfigMap, reduced to its identity and digest.
@@ -280,6 +382,9 @@ pub struct ConfigMapFacts {
     /// The field manager that owns most of its content.
     #[serde(default)]
     pub field_owner: Option<FieldOwner>,
+    /// The GitOps tool that keeps it like its repository, if one does.
+    #[serde(default)]
+    pub git_ops: Option<String>,
 }
 
 /// An object that is or was a member of the closure, reduced to its identity and digest.
@@ -303,15 +408,33 @@ pub struct ObjectFacts {
     /// Names of the Secrets whose certificates it shows. Only for routes.
     #[serde(default)]
     pub shows: BTreeSet<String>,
-    /// The most replicas that it lets the target have. Only for autoscalers.
+    /// How it scales. Only for autoscalers.
     #[serde(default)]
-    pub most_replicas: Option<i32>,
+    pub scaling: Option<Scaling>,
+    /// Kind and name of another workload, with available pods, that it scales instead of the target. Only for autoscalers.
+    #[serde(default)]
+    pub scales_other: Option<String>,
     /// For an immutable copy of ours, whether it is immutable still; `None` for any other. Only for Secrets.
     #[serde(default)]
     pub sealed_copy: Option<bool>,
     /// What is known of the certificate in it. Only for Secrets that are there to hold one.
     #[serde(default)]
     pub certificate: Option<Certificate>,
+    /// The GitOps tool that keeps it like its repository, if one does.
+    #[serde(default)]
+    pub git_ops: Option<String>,
+    /// What it allows. Only for Services, routes and ServiceAccounts.
+    #[serde(default)]
+    pub posture: Posture,
+    /// Where it leads, with weights. Only for routes of the Gateway API, like what follows.
+    #[serde(default)]
+    pub backends: Vec<Backend>,
+    /// The Recovery that moved its weights.
+    #[serde(default)]
+    pub switched_by: Option<String>,
+    /// The field manager that owns most of its rules.
+    #[serde(default)]
+    pub field_owner: Option<FieldOwner>,
 }
 
 impl ObjectFacts {
@@ -327,9 +450,15 @@ impl ObjectFacts {
             belongs: false,
             dangling: BTreeSet::new(),
             shows: BTreeSet::new(),
-            most_replicas: None,
+            scaling: None,
+            scales_other: None,
             sealed_copy: None,
             certificate: None,
+            git_ops: None,
+            posture: Posture::default(),
+            backends: vec![],
+            switched_by: None,
+            field_owner: None,
         }
     }
 }
@@ -376,6 +505,9 @@ pub struct ServiceFacts {
     /// Size of the content in bytes of canonical JSON.
     #[serde(default)]
     pub size: usize,
+    /// From where it can be reached beside the cluster's own network.
+    #[serde(default)]
+    pub posture: Posture,
     /// The pods' ports that it sends to, by number or name.
     #[serde(default)]
     pub target_ports: BTreeSet<String>,
@@ -388,6 +520,12 @@ pub struct ServiceFacts {
     pub field_owner: Option<FieldOwner>,
     /// Publishes pods that are not ready as well; then its offers prove nothing about readiness.
     pub publishes_not_ready: bool,
+    /// Offers to who asks from a node only the pods on that node.
+    #[serde(default)]
+    pub local_only: bool,
+    /// The GitOps tool that keeps it like its repository, if one does.
+    #[serde(default)]
+    pub git_ops: Option<String>,
 }
 
 impl ServiceFacts {
@@ -428,6 +566,20 @@ pub struct StateFacts {
     pub review: Option<Review>,
 }
 
+impl StateFacts {
+    /// The member of this kind and name, absent ones included.
+    #[must_use]
+    pub fn member(&self, kind: MemberKind, name: &str) -> Option<&MemberFacts> {
+        self.members.iter().find(|member| member.kind == kind.name() && member.name == name)
+    }
+
+    /// The member that is this workload itself.
+    #[must_use]
+    pub fn itself(&self, target: &Workload) -> Option<&MemberFacts> {
+        self.member(target.kind, &target.name)
+    }
+}
+
 /// One member of a state, without its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberFacts {
@@ -443,6 +595,18 @@ pub struct MemberFacts {
     pub copy: String,
     /// Who owned it.
     pub owner: Option<FieldOwner>,
+    /// How it scaled. Only for autoscalers.
+    #[serde(default)]
+    pub scaling: Option<Scaling>,
+    /// Of a workload, digest of the content without what is told by the posture.
+    #[serde(default)]
+    pub body: String,
+    /// What it allows.
+    #[serde(default)]
+    pub posture: Posture,
+    /// Of a workload, the images of its containers.
+    #[serde(default)]
+    pub images: BTreeSet<String>,
 }
 
 /// A Recovery.
@@ -480,6 +644,12 @@ impl Facts {
     #[must_use]
     pub fn open_recovery(&self) -> Option<&RecoveryFacts> {
         self.recoveries.iter().rev().find(|recovery| recovery.open())
+    }
+
+    /// What all of this is about: the target, or what it was before it was deleted.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Workload> {
+        self.target.as_ref().or(self.lost.as_ref().map(|lost| &lost.workload))
     }
 
     /// The object of this kind and name, if it belongs to the closure or a state records it.

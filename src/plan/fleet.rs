@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::bonds::Ties;
 use super::brake::Brake;
 use crate::api::budget::{BrakeLimit, ClusterLimit, NamespaceLimit, RecoveryBudgetSpec};
 use crate::api::recovery::{Journal, Phase, Remediation, StepState};
@@ -52,6 +53,8 @@ pub struct Fleet {
     pub queue: Vec<Waiting>,
     /// The brake as it was left.
     pub brake: Brake,
+    /// What the target depends on, and what depends on it.
+    pub ties: Ties,
 }
 
 /// What the RecoveryBudgets allow together: of each field the strictest value; without any, the defaults.
@@ -127,6 +130,10 @@ pub fn under_action(journal: &Journal) -> bool {
         Phase::Holding | Phase::AwaitingApproval => {
             stands(journal, Remediation::FreezeRollout, &[Remediation::ReleaseFreeze, Remediation::RestoreTemplate])
                 || stands(journal, Remediation::SwitchService, &[Remediation::ReturnService])
+                || stands(journal, Remediation::SwitchRoute, &[Remediation::ReturnRoute])
+                || stands(journal, Remediation::StopNeighbour, &[Remediation::ReleaseNeighbour])
+                || stands(journal, Remediation::PreScaleStandby, &[Remediation::ReleaseStandby])
+                || stands(journal, Remediation::CutDependency, &[Remediation::ReleaseDependency])
         }
         Phase::Closed => false,
     }

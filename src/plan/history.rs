@@ -1,7 +1,7 @@
 //! What is beyond the history limits of a policy. Nothing that is in use, or that a person pinned, ever is.
 
 use super::facts::Facts;
-use super::states;
+use super::{neighbours, states};
 use crate::api::StepState;
 
 /// Names of objects of ours to be deleted, the newest first.
@@ -39,6 +39,7 @@ fn old_recoveries(facts: &Facts, limit: u32) -> Vec<String> {
     closed
         .skip(limit as usize)
         .filter(|recovery| recovery.journal.steps.iter().all(|step| step.state != StepState::Planned))
+        .filter(|recovery| neighbours::held(facts, &recovery.name).next().is_none())
         .map(|recovery| recovery.name.clone())
         .collect()
 }

@@ -15,9 +15,11 @@ use super::facts::{Facts, PolicyFacts, RecoveryFacts, StateFacts};
 use super::memory::{Memory, Since};
 use super::receipt::settle;
 use super::rehearsal::Probe;
-use super::{closure, letting_go, relapse, states, steps, verify};
-use crate::api::policy::Failback;
-use crate::api::recovery::{ApprovalDecision, Journal, Phase, Remediation, Remedy, StepState};
+use super::{
+    checks, closing, closure, course, cuts, deletion, floors, isolation, letting_go, neighbours, nodes, on_standby,
+    owners, parity, pre_scale, relapse, stale, states, steps, verify,
+};
+use crate::api::recovery::{ApprovalDecision, Journal, Phase, Remedy, StepState};
 use crate::api::recovery::{SymptomRecord, Timeline};
 use crate::api::{Mode, Outcome, Reason};
 
@@ -60,7 +62,7 @@ pub(super) struct View<'a> {
 pub(super) fn begin(view: &View, memory: &mut Memory) -> Option<Turn> {
     let policy = in_charge(view.facts)?;
     let symptom = view.assessment.symptom.as_ref()?;
-    let target = view.facts.target.as_ref()?;
+    let target = view.facts.subject()?;
     if hands_off(view, symptom) {
         return None;
     }
@@ -71,6 +73,9 @@ pub(super) fn begin(view: &View, memory: &mut Memory) -> Option<Turn> {
         Ok(chosen) => chosen,
         Err(Unrehearsed(state)) => return Some(Turn { rehearse: Some(state), ..Turn::default() }),
     };
+    if said_already(view.facts, &choice) {
+        return None;
+    }
     let mut journal = Journal {
         policy: view.facts.policy_name.clone(),
         target: steps::workload_ref(target),
@@ -83,9 +88,12 @@ pub(super) fn begin(view: &View, memory: &mut Memory) -> Option<Turn> {
         decision: choice.decision.clone(),
         broken: view.assessment.closure.clone(),
         stable_state,
+        hardened: parity::hardened(view.facts),
+        exceptions: vec![],
         attempt: 0,
         tried_before: relapse.map_or(0, |relapse| relapse.tried),
         steps: vec![],
+        isolation: None,
         timeline: Timeline { detected: Some(MicroTime(symptom.since)), ..Timeline::default() },
         phase: Phase::Holding,
         outcome: None,
@@ -93,8 +101,9 @@ pub(super) fn begin(view: &View, memory: &mut Memory) -> Option<Turn> {
         message: String::new(),
     };
     let until = choice.until;
-    let mode = decide::mode(view.facts, choice.decision.remedy)?;
+    let mode = decide::mode_for(view.facts, &choice)?;
     adopt(&mut journal, choice, mode, None, view.now);
+    note_exceptions(view, &mut journal);
     let effects = outstanding(&journal, view.now);
     Some(Turn { recovery: name, record: Some(Record::Open(Box::new(journal))), effects, until, rehearse: None })
 }
@@ -110,6 +119,13 @@ fn hands_off(view: &View, symptom: &Symptom) -> bool {
     last.reason == Reason::AbortedByUser && same && !(earned && began_after)
 }
 
+/// Nothing but what was undone before is possible, and the last incident ended by saying so.
+fn said_already(facts: &Facts, choice: &Choice) -> bool {
+    let last = facts.recoveries.last().map(|last| &last.journal);
+    let held = choice.decision.remedy == Remedy::Hold && choice.decision.reason == Reason::RevertedByGitOps;
+    held && last.is_some_and(owners::by_reversion)
+}
+
 /// Takes an open incident one step further.
 pub(super) fn advance(view: &View, open: &RecoveryFacts, memory: &mut Memory) -> Turn {
     let mut journal = open.journal.clone();
@@ -117,30 +133,35 @@ pub(super) fn advance(view: &View, open: &RecoveryFacts, memory: &mut Memory) ->
         // What we hold may only look gone: not even letting go is finished blindly.
         return Turn { recovery: open.name.clone(), ..Turn::default() };
     }
+    deletion::adopt(view.facts, &open.name, &mut journal);
     let (mut until, mut rehearse) = (None, None);
     if let Some(end) = letting_go::due(view.facts, open) {
         letting_go::release(view, open, &mut journal, end);
     } else if journal.phase == Phase::Releasing {
         letting_go::release_or_close(view, &mut journal);
-    } else if view.assessment.verdict == Verdict::Unknown {
+    } else if view.assessment.verdict == Verdict::Unknown && !view.assessment.only_checks() {
         memory.back = None;
         return Turn { recovery: open.name.clone(), ..Turn::default() };
     } else {
         match journal.phase {
             Phase::Acting => settle(&mut journal, view.now),
             Phase::Verifying => until = verifying(view, open, &mut journal, memory, &mut rehearse),
-            Phase::OnStandby => until = on_standby(view, open, &mut journal, memory),
+            Phase::OnStandby => until = on_standby::wait(view, open, &mut journal, memory, &mut rehearse),
             Phase::Holding | Phase::AwaitingApproval => {
                 until = reconsider(view, open, &mut journal, memory, &mut rehearse);
             }
             Phase::Releasing | Phase::Closed => {}
         }
     }
-    if journal.outcome == Some(Outcome::Superseded) {
+    if journal.outcome == Some(Outcome::Superseded) || owners::by_reversion(&journal) {
         give_time(view, memory);
     }
-    let effects = outstanding(&journal, view.now);
-    let until = next_removal(&journal, view.now).into_iter().chain(until).min();
+    isolation::enter(view.facts, &open.name, &mut journal, view.now);
+    let standing = RecoveryFacts { journal, ..open.clone() };
+    let (fences, well) = fences_due(view, &standing);
+    let journal = standing.journal;
+    let effects = [outstanding(&journal, view.now), fences].concat();
+    let until = next_removal(&journal, view.now).into_iter().chain(well).chain(until).min();
     let record = (journal != open.journal).then(|| Record::Update(Box::new(journal)));
     Turn { recovery: open.name.clone(), record, effects, until, rehearse }
 }
@@ -154,20 +175,38 @@ fn give_time(view: &View, memory: &mut Memory) {
     memory.symptom = None;
 }
 
-/// Ends the inspection of quarantined pods of closed incidents.
+/// Ends the inspection of quarantined pods of closed incidents, their fences around nodes and their cuts, and lets stopped
+/// neighbours and raised autoscalers go on.
 pub(super) fn sweep(view: &View) -> Option<Turn> {
     if !view.facts.sight.blind.is_empty() {
         return None;
     }
     let mut until: Option<Timestamp> = None;
     for recovery in view.facts.recoveries.iter().filter(|recovery| !recovery.open()) {
-        let effects = outstanding(&recovery.journal, view.now);
+        let mut due = neighbours::due(view.facts, recovery);
+        due.extend(pre_scale::undo(view.facts, &recovery.name, &recovery.journal));
+        if !due.is_empty() {
+            let mut journal = recovery.journal.clone();
+            journal.steps.extend(due);
+            let effects = outstanding(&journal, view.now);
+            let record = Some(Record::Update(Box::new(journal)));
+            return Some(Turn { recovery: recovery.name.clone(), record, effects, ..Turn::default() });
+        }
+        let (fences, well) = fences_due(view, recovery);
+        let effects = [outstanding(&recovery.journal, view.now), fences].concat();
         if !effects.is_empty() {
             return Some(Turn { recovery: recovery.name.clone(), record: None, effects, ..Turn::default() });
         }
-        until = next_removal(&recovery.journal, view.now).into_iter().chain(until).min();
+        until = next_removal(&recovery.journal, view.now).into_iter().chain(well).chain(until).min();
     }
     until.map(|until| Turn { until: Some(until), ..Turn::default() })
+}
+
+/// Fences around nodes and cuts of a Recovery that may go now, and when to look again.
+fn fences_due(view: &View, recovery: &RecoveryFacts) -> (Vec<usize>, Option<Timestamp>) {
+    let (nodes, well) = nodes::release_due(view.facts, recovery, view.now);
+    let (cuts, sound) = cuts::release_due(view.facts, recovery, view.now);
+    ([nodes, cuts].concat(), well.into_iter().chain(sound).min())
 }
 
 /// Closed incidents have their turn when the open one has nothing to do.
@@ -190,7 +229,13 @@ pub(super) fn in_charge(facts: &Facts) -> Option<&PolicyFacts> {
 }
 
 /// Enters a choice into the journal, as far as the mode allows.
-fn adopt(journal: &mut Journal, choice: Choice, mode: Mode, approval: Option<ApprovalDecision>, now: Timestamp) {
+pub(super) fn adopt(
+    journal: &mut Journal,
+    choice: Choice,
+    mode: Mode,
+    approval: Option<ApprovalDecision>,
+    now: Timestamp,
+) {
     journal.decision = choice.decision;
     journal.timeline.decided = Some(MicroTime(now));
     // What was planned before was never begun, but for the removal of pods that are in quarantine.
@@ -199,7 +244,7 @@ fn adopt(journal: &mut Journal, choice: Choice, mode: Mode, approval: Option<App
     let mut kept = kept.into_iter();
     journal.steps.retain(|_| kept.next().unwrap_or(true));
     let hold = |journal: &mut Journal, phase, reason, message: String| {
-        let escalated = journal.outcome == Some(Outcome::Escalated) || reason == Reason::AttemptsExhausted;
+        let escalated = journal.outcome == Some(Outcome::Escalated) || given_up(reason);
         journal.phase = phase;
         journal.outcome = Some(if escalated { Outcome::Escalated } else { Outcome::Held });
         journal.reason = reason;
@@ -225,11 +270,25 @@ fn adopt(journal: &mut Journal, choice: Choice, mode: Mode, approval: Option<App
         (_, Mode::Enforce, _) | (_, Mode::Recommend, Some(ApprovalDecision::Approve)) => {}
     }
     journal.steps.extend(choice.steps);
-    journal.attempt += u32::from(journal.decision.remedy != Remedy::Freeze);
+    journal.attempt += u32::from(!matches!(journal.decision.remedy, Remedy::Freeze | Remedy::PreScale));
     journal.phase = Phase::Acting;
     journal.outcome = None;
     journal.reason = Reason::Acting;
     journal.message = cut(&message);
+}
+
+/// Nothing more is tried: a person has to do something.
+const fn given_up(reason: Reason) -> bool {
+    matches!(reason, Reason::AttemptsExhausted | Reason::RevertedByGitOps)
+}
+
+/// Which exceptions from floors a rollback passes by, as they are now.
+fn note_exceptions(view: &View, journal: &mut Journal) {
+    let state = view.facts.states.iter().find(|state| state.name == journal.stable_state);
+    if let Some(state) = state.filter(|_| journal.decision.remedy.rolls_back()) {
+        let excepted = floors::judge(view.facts, state, view.now).excepted;
+        journal.exceptions = excepted.iter().take(32).map(|line| cut(line)).collect();
+    }
 }
 
 /// Acted; is it back?
@@ -241,45 +300,29 @@ fn verifying(
     rehearse: &mut Option<String>,
 ) -> Option<Timestamp> {
     let policy = view.facts.policy.as_ref()?;
+    if on_standby::again(view, journal, memory) {
+        return None;
+    }
     let mut missing = verify::missing(view.facts, view.assessment, open);
     if let Some(verdict) = proven_again(view, open, &mut missing, memory, rehearse) {
-        return verdict.map_or_else(|from| close_recovered(view, journal, from), Some);
+        return verdict.map_or_else(|from| close_recovered(view, open, journal, from), Some);
     }
     let acted = journal.timeline.acted.as_ref().map_or(view.now, |at| at.0);
     let detected = journal.timeline.detected.as_ref().map_or(acted, |at| at.0);
     let target = view.facts.target.as_ref()?;
     let patience = assess::patience(view.facts, &policy.spec, target);
-    let due = (detected + policy.spec.objective.signed()).max(acted + patience);
-    if view.now < due {
-        return Some(due);
-    }
+    let measured = checks::longest_window(&policy.spec);
+    let due = (detected + policy.spec.objective.signed()).max(acted + patience + measured);
+    let (reason, what) = match course::diverges(view, journal, acted, memory) {
+        Some(how) => (Reason::Diverging, how),
+        None if view.now < due => return Some(due),
+        None => (Reason::VerificationTimedOut, "not back in time".to_owned()),
+    };
     journal.outcome = Some(Outcome::Escalated);
-    journal.reason = Reason::VerificationTimedOut;
+    journal.reason = reason;
     journal.phase = Phase::Holding;
-    journal.message = cut(&format!("not back in time: {}; a person has to look", missing.join("; ")));
+    journal.message = cut(&format!("{what}: {}; a person has to look", missing.join("; ")));
     try_again(view, open, journal, memory, rehearse)
-}
-
-/// Traffic is on the standby; may it go home?
-fn on_standby(view: &View, open: &RecoveryFacts, journal: &mut Journal, memory: &mut Memory) -> Option<Timestamp> {
-    let policy = view.facts.policy.as_ref()?;
-    let missing = verify::missing_at_home(view.facts, view.assessment);
-    match proven(view, &missing, memory)? {
-        Ok(later) => return Some(later),
-        Err(_) => memory.back = None,
-    }
-    let automatic = policy.spec.actions.failover.as_ref().is_none_or(|f| f.failback == Failback::Automatic);
-    if !automatic && !open.spec.failback {
-        journal.message = "home is verified; set spec.failback to true to let traffic return".into();
-        return None;
-    }
-    let switched = journal.steps.iter().find(|step| step.remediation == Remediation::SwitchService)?.clone();
-    let service = view.facts.services.iter().find(|service| service.uid == switched.object.uid);
-    journal.steps.extend(steps::return_home(&switched, service.and_then(|service| service.field_owner.as_ref())));
-    journal.phase = Phase::Acting;
-    journal.reason = Reason::Acting;
-    journal.message = "home is verified; traffic returns".into();
-    None
 }
 
 /// Holding or waiting: has it healed, or is something possible now?
@@ -290,6 +333,9 @@ fn reconsider(
     memory: &mut Memory,
     rehearse: &mut Option<String>,
 ) -> Option<Timestamp> {
+    if on_standby::again(view, journal, memory) {
+        return None;
+    }
     if view.assessment.symptom.is_some() {
         memory.back = None;
         return try_again(view, open, journal, memory, rehearse);
@@ -302,7 +348,7 @@ fn reconsider(
     };
     match proven_again(view, open, &mut missing, memory, rehearse)? {
         Ok(later) => Some(later),
-        Err(from) if acted => close_recovered(view, journal, from),
+        Err(from) if acted => close_recovered(view, open, journal, from),
         Err(_) => {
             let end = letting_go::End {
                 outcome: journal.outcome.unwrap_or(Outcome::Held),
@@ -319,6 +365,21 @@ fn frozen_by_us(facts: &Facts, open: &RecoveryFacts) -> bool {
     facts.target.as_ref().is_some_and(|target| target.frozen_by.as_ref() == Some(&open.name))
 }
 
+/// What is chosen now in an open incident with a symptom. `None` without a symptom, and until a rehearsal has answered.
+pub(super) fn choose_again(
+    view: &View,
+    open: &RecoveryFacts,
+    journal: &Journal,
+    memory: &mut Memory,
+    rehearse: &mut Option<String>,
+) -> Option<Chosen> {
+    let policy = in_charge(view.facts)?;
+    let symptom = view.assessment.symptom.as_ref()?;
+    let current = RecoveryFacts { journal: journal.clone(), ..open.clone() };
+    let question = Question { policy, symptom, open: Some(&current), name: &open.name };
+    choose(view, &question, memory).map_err(|Unrehearsed(state)| *rehearse = Some(state)).ok()
+}
+
 /// Decides anew in an open incident. The journal changes only if the decision does.
 fn try_again(
     view: &View,
@@ -327,19 +388,9 @@ fn try_again(
     memory: &mut Memory,
     rehearse: &mut Option<String>,
 ) -> Option<Timestamp> {
-    let policy = in_charge(view.facts)?;
-    let symptom = view.assessment.symptom.as_ref()?;
-    let current = RecoveryFacts { journal: journal.clone(), ..open.clone() };
-    let question = Question { policy, symptom, open: Some(&current), name: &open.name };
-    let Chosen { choice, suspect, state } = match choose(view, &question, memory) {
-        Ok(chosen) => chosen,
-        Err(Unrehearsed(state)) => {
-            *rehearse = Some(state);
-            return None;
-        }
-    };
+    let Chosen { choice, suspect, state } = choose_again(view, open, journal, memory, rehearse)?;
     let until = choice.until;
-    let mode = decide::mode(view.facts, choice.decision.remedy)?;
+    let mode = decide::mode_for(view.facts, &choice)?;
     let answered = open.spec.approval.as_ref().filter(|answer| answer.plan_digest == choice.decision.plan_digest);
     let mut next = journal.clone();
     if choice.decision.remedy.restores() {
@@ -348,12 +399,13 @@ fn try_again(
     next.suspect = suspect;
     // Whatever holds after an attempt stays escalated: a person has to look.
     adopt(&mut next, choice, mode, answered.map(|answer| answer.decision), view.now);
+    note_exceptions(view, &mut next);
     let same = next.phase == journal.phase
         && next.reason == journal.reason
         && next.decision.remedy == journal.decision.remedy
         && next.decision.plan_digest == journal.decision.plan_digest;
     // A mere hold must not hide that we froze it, or that what was done did not help.
-    let telling = matches!(journal.reason, Reason::VerificationTimedOut | Reason::RolloutFrozen);
+    let telling = matches!(journal.reason, Reason::VerificationTimedOut | Reason::Diverging | Reason::RolloutFrozen);
     let worse = telling && next.decision.remedy == Remedy::Hold;
     if !same && !worse {
         *journal = next;
@@ -362,7 +414,17 @@ fn try_again(
 }
 
 /// Keeps track of since when nothing is missing. `None`: something is. `Ok`: look again then. `Err`: proven, since then.
-fn proven(view: &View, missing: &[String], memory: &mut Memory) -> Option<Result<Timestamp, Timestamp>> {
+pub(super) fn proven(
+    view: &View,
+    missing: &mut Vec<String>,
+    memory: &mut Memory,
+) -> Option<Result<Timestamp, Timestamp>> {
+    let rest = missing.is_empty() && (view.assessment.symptom.is_none() || view.assessment.only_checks());
+    memory.rest_back = rest.then(|| Since::carry(memory.rest_back.take(), (), view.now));
+    let judged = checks::judge(view.facts, view.now);
+    if !judged.pass() {
+        missing.push(judged.said());
+    }
     if !missing.is_empty() || view.assessment.symptom.is_some() {
         memory.back = None;
         return None;
@@ -371,7 +433,12 @@ fn proven(view: &View, missing: &[String], memory: &mut Memory) -> Option<Result
     let from = back.at;
     memory.back = Some(back);
     let window = view.facts.policy.as_ref()?.spec.verification.window.signed();
-    Some(if view.now >= from + window { Err(from) } else { Ok(from + window) })
+    let rest = memory.rest_back.as_ref().map_or(view.now, |rest| rest.at);
+    match checks::unmeasured_until(view.facts, rest, view.now) {
+        Some(later) => Some(Ok(later.max(from + window))),
+        None if view.now >= from + window => Some(Err(from)),
+        None => Some(Ok(from + window)),
+    }
 }
 
 /// As [`proven`]; after a rollback also that its pods could be created again, asked anew once everything else is back.
@@ -396,30 +463,44 @@ fn proven_again(
     proven.is_ok().then_some(proven)
 }
 
-fn close_recovered(view: &View, journal: &mut Journal, from: Timestamp) -> Option<Timestamp> {
+fn close_recovered(view: &View, open: &RecoveryFacts, journal: &mut Journal, from: Timestamp) -> Option<Timestamp> {
     let now = view.now;
+    // Home has borne the load for the whole window: the standby needs no more pods than before.
+    let undo = pre_scale::undo(view.facts, &open.name, journal);
+    if !undo.is_empty() {
+        journal.steps.extend(undo);
+        journal.phase = Phase::Acting;
+        journal.outcome = None;
+        journal.reason = Reason::Acting;
+        journal.message = "home is verified; the standby's autoscaler is let go".into();
+        return None;
+    }
     let back = "healthy and unmarked for the whole window";
-    let (outcome, message) =
-        match states::reference(view.facts).ok().filter(|state| closure::at_home(view.facts, state)) {
-            Some(state) => (Outcome::Recovered, format!("verified: back, {back}{}", left_alone(view.facts, state))),
-            // Healthy is not enough to be called recovered: this content has not earned a stable state.
-            None => (Outcome::PartiallyRecovered, format!("{back}, but not in a stable state")),
-        };
+    // What pods were renewed for is there to stay, and they proved themselves with it.
+    let home = |state: &&StateFacts| match journal.decision.remedy {
+        Remedy::RenewPods => stale::at_home(view.facts, state),
+        _ => closure::at_home(view.facts, state),
+    };
+    let (outcome, message) = match states::reference(view.facts).ok().filter(home) {
+        // Without one of its dependencies it works in part.
+        Some(_) if !cuts::held(journal).is_empty() => (Outcome::PartiallyRecovered, back.to_owned()),
+        Some(state) => {
+            (Outcome::Recovered, format!("verified: back, {back}{}", closing::left_alone(view.facts, state)))
+        }
+        // Healthy is not enough to be called recovered: this content has not earned a stable state.
+        None => (Outcome::PartiallyRecovered, format!("{back}, but not in a stable state")),
+    };
     journal.phase = Phase::Closed;
     journal.outcome = Some(outcome);
     journal.reason = Reason::Verified;
-    journal.message = cut(&message);
+    let left = closing::left_over(journal);
+    let cut_off = cuts::stays(view.facts, journal);
+    let stays = neighbours::stays(view.facts, &open.name) + &pre_scale::stays(view.facts, &open.name);
+    journal.message = cut(&format!("{message}{left}{stays}{cut_off}"));
     journal.timeline.converged = Some(MicroTime(from));
     journal.timeline.verified = Some(MicroTime(now));
     journal.timeline.closed = Some(MicroTime(now));
     None
-}
-
-/// What differs and is not ours to put back, for people.
-fn left_alone(facts: &Facts, state: &StateFacts) -> String {
-    let left = closure::differences(facts, state);
-    let names: Vec<_> = left.iter().map(|difference| format!("{} {}", difference.kind, difference.name)).collect();
-    if names.is_empty() { String::new() } else { format!("; left as it is: {}", names.join(", ")) }
 }
 
 /// Deterministic, so that two replicas that decide at once collide instead of acting twice.

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::policy::IncludedKind;
 use crate::api::stable_state::Group;
 
 /// A kind of member.
@@ -43,6 +44,18 @@ pub enum MemberKind {
     Service,
     /// `networking.k8s.io/v1` Ingress.
     Ingress,
+    /// `gateway.networking.k8s.io/v1` HTTPRoute, which not every cluster knows.
+    HttpRoute,
+    /// `gateway.networking.k8s.io/v1` GRPCRoute, which not every cluster knows.
+    GrpcRoute,
+    /// `v1` Namespace: the one that everything else is in. It is never created nor deleted.
+    Namespace,
+    /// `rbac.authorization.k8s.io/v1` ClusterRole.
+    ClusterRole,
+    /// `rbac.authorization.k8s.io/v1` ClusterRoleBinding.
+    ClusterRoleBinding,
+    /// `scheduling.k8s.io/v1` PriorityClass.
+    PriorityClass,
 }
 
 /// Where in an object a part of its content lies: keys from the root.
@@ -50,7 +63,7 @@ pub type Part = &'static [&'static str];
 
 impl MemberKind {
     /// Every kind, in the order in which members are put back: what is needed first goes first.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::ServiceAccount,
         Self::Role,
         Self::RoleBinding,
@@ -66,6 +79,12 @@ impl MemberKind {
         Self::HorizontalPodAutoscaler,
         Self::Service,
         Self::Ingress,
+        Self::HttpRoute,
+        Self::GrpcRoute,
+        Self::Namespace,
+        Self::ClusterRole,
+        Self::ClusterRoleBinding,
+        Self::PriorityClass,
     ];
 
     /// The kind of this name.
@@ -93,6 +112,12 @@ impl MemberKind {
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
             Self::Service => "Service",
             Self::Ingress => "Ingress",
+            Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::Namespace => "Namespace",
+            Self::ClusterRole => "ClusterRole",
+            Self::ClusterRoleBinding => "ClusterRoleBinding",
+            Self::PriorityClass => "PriorityClass",
         }
     }
 
@@ -115,6 +140,12 @@ impl MemberKind {
             Self::HorizontalPodAutoscaler => "horizontalpodautoscalers",
             Self::Service => "services",
             Self::Ingress => "ingresses",
+            Self::HttpRoute => "httproutes",
+            Self::GrpcRoute => "grpcroutes",
+            Self::Namespace => "namespaces",
+            Self::ClusterRole => "clusterroles",
+            Self::ClusterRoleBinding => "clusterrolebindings",
+            Self::PriorityClass => "priorityclasses",
         }
     }
 
@@ -122,17 +153,22 @@ impl MemberKind {
     #[must_use]
     pub const fn api_version(self) -> &'static str {
         match self {
-            Self::Role | Self::RoleBinding => "rbac.authorization.k8s.io/v1",
+            Self::Role | Self::RoleBinding | Self::ClusterRole | Self::ClusterRoleBinding => {
+                "rbac.authorization.k8s.io/v1"
+            }
+            Self::PriorityClass => "scheduling.k8s.io/v1",
             Self::NetworkPolicy | Self::Ingress => "networking.k8s.io/v1",
             Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps/v1",
             Self::PodDisruptionBudget => "policy/v1",
             Self::HorizontalPodAutoscaler => "autoscaling/v2",
+            Self::HttpRoute | Self::GrpcRoute => "gateway.networking.k8s.io/v1",
             Self::ServiceAccount
             | Self::ResourceQuota
             | Self::LimitRange
             | Self::ConfigMap
             | Self::Secret
-            | Self::Service => "v1",
+            | Self::Service
+            | Self::Namespace => "v1",
         }
     }
 
@@ -151,18 +187,39 @@ impl MemberKind {
             Self::Secret => Some(Group::Secrets),
             Self::ServiceAccount => Some(Group::ServiceAccounts),
             Self::Service | Self::Ingress => Some(Group::Exposure),
+            Self::HttpRoute | Self::GrpcRoute => Some(Group::Routes),
             Self::PodDisruptionBudget | Self::HorizontalPodAutoscaler => Some(Group::Scaling),
-            Self::Role | Self::RoleBinding | Self::ResourceQuota | Self::LimitRange | Self::NetworkPolicy => {
-                Some(Group::GuardRails)
-            }
+            Self::Role
+            | Self::RoleBinding
+            | Self::ResourceQuota
+            | Self::LimitRange
+            | Self::NetworkPolicy
+            | Self::Namespace => Some(Group::GuardRails),
+            Self::ClusterRole | Self::ClusterRoleBinding | Self::PriorityClass => Some(Group::Cluster),
         }
+    }
+
+    /// Whether it belongs to no namespace, so that it is never ours to write.
+    #[must_use]
+    pub const fn outside(self) -> bool {
+        matches!(self, Self::ClusterRole | Self::ClusterRoleBinding | Self::PriorityClass)
     }
 
     /// Whether the target refers to it by name, so that its absence can be part of a state. The others attach
     /// themselves to the target; of those one that was added since is a difference.
     #[must_use]
     pub const fn referred_to(self) -> bool {
-        self.workload() || matches!(self, Self::ConfigMap | Self::Secret | Self::ServiceAccount | Self::Role)
+        self.workload()
+            || matches!(
+                self,
+                Self::ConfigMap
+                    | Self::Secret
+                    | Self::ServiceAccount
+                    | Self::Role
+                    | Self::Namespace
+                    | Self::ClusterRole
+                    | Self::PriorityClass
+            )
     }
 
     /// Whether a state keeps its content in an immutable copy of the same kind beside it, and not in its own record.
@@ -182,7 +239,7 @@ impl MemberKind {
     ///
     /// Of a workload, `replicas` belongs to people and autoscalers, and `selector` cannot change; `paused`, `partition`
     /// and a DaemonSet's kind of update are how a freeze works. Of a Service, addresses are assigned by the API server. Of a ServiceAccount, annotations count
-    /// where they are an identity outside of the cluster.
+    /// where they are an identity outside of the cluster. Of a Namespace, what Pod Security admits.
     #[must_use]
     pub const fn parts(self) -> &'static [Part] {
         match self {
@@ -219,14 +276,40 @@ impl MemberKind {
                 &["spec", "externalIPs"],
                 &["spec", "loadBalancerSourceRanges"],
             ],
-            Self::Role => &[&["rules"]],
-            Self::RoleBinding => &[&["subjects"], &["roleRef"]],
+            Self::Role | Self::ClusterRole => &[&["rules"]],
+            Self::PriorityClass => &[&["value"], &["preemptionPolicy"]],
+            Self::RoleBinding | Self::ClusterRoleBinding => &[&["subjects"], &["roleRef"]],
+            Self::Namespace => &[
+                &["metadata", "labels", "pod-security.kubernetes.io/enforce"],
+                &["metadata", "labels", "pod-security.kubernetes.io/enforce-version"],
+                &["metadata", "labels", "pod-security.kubernetes.io/audit"],
+                &["metadata", "labels", "pod-security.kubernetes.io/audit-version"],
+                &["metadata", "labels", "pod-security.kubernetes.io/warn"],
+                &["metadata", "labels", "pod-security.kubernetes.io/warn-version"],
+            ],
             Self::ResourceQuota
             | Self::LimitRange
             | Self::NetworkPolicy
             | Self::PodDisruptionBudget
             | Self::HorizontalPodAutoscaler
-            | Self::Ingress => &[&["spec"]],
+            | Self::Ingress
+            | Self::HttpRoute
+            | Self::GrpcRoute => &[&["spec"]],
+        }
+    }
+}
+
+impl From<IncludedKind> for MemberKind {
+    fn from(kind: IncludedKind) -> Self {
+        match kind {
+            IncludedKind::ConfigMap => Self::ConfigMap,
+            IncludedKind::Secret => Self::Secret,
+            IncludedKind::ServiceAccount => Self::ServiceAccount,
+            IncludedKind::Service => Self::Service,
+            IncludedKind::Ingress => Self::Ingress,
+            IncludedKind::NetworkPolicy => Self::NetworkPolicy,
+            IncludedKind::Role => Self::Role,
+            IncludedKind::RoleBinding => Self::RoleBinding,
         }
     }
 }

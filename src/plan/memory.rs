@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::course::Course;
+use super::facts::Workload;
+use super::neighbours::Seen;
+use super::stale::Content;
+
 /// A value and since when it has been seen without a break.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Since<T> {
@@ -28,6 +33,15 @@ impl<T: PartialEq> Since<T> {
     }
 }
 
+/// The target as it was last seen without a break in sight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetSeen {
+    /// What it was.
+    pub workload: Workload,
+    /// Since when it is not there any more.
+    pub gone: Option<Timestamp>,
+}
+
 /// Since when what has been so, for one policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
@@ -46,6 +60,19 @@ pub struct Memory {
     pub short: Option<Since<()>>,
     /// Traffic does not reach the target.
     pub cut_off: Option<Since<()>>,
+    /// Replicas that the target wants.
+    #[serde(default)]
+    pub replicas: Option<Since<i32>>,
+    /// An autoscaler that was changed keeps the target at its most: said so.
+    #[serde(default)]
+    pub at_limit: Option<Since<String>>,
+    /// A check of metrics fails.
+    #[serde(default)]
+    pub failing: Option<Since<()>>,
+    /// The closure in which the checks ceased to pass, by digest; they have not passed since. A closure that came later
+    /// is not the cause.
+    #[serde(default)]
+    pub unpassed: Option<String>,
     /// A symptom that counts; the value is the digest of the closure that was live when it began.
     pub symptom: Option<Since<String>>,
     /// The closure in which trouble began that has not ended since, by digest: a change in the middle of it is not its
@@ -55,11 +82,32 @@ pub struct Memory {
     pub soak: Option<Since<String>>,
     /// Everything that the open Recovery wants is back.
     pub back: Option<Since<()>>,
+    /// Everything but the checks of metrics is back.
+    #[serde(default)]
+    pub rest_back: Option<Since<()>>,
+    /// How the drift went since everything was done that the open Recovery planned.
+    #[serde(default)]
+    pub course: Option<Course>,
     /// It would act but for a budget: since when its symptom counts, which is its place in the queue.
     #[serde(default)]
     pub waiting: Option<Timestamp>,
     /// The status differs from what is written in its details only: since when.
     pub details: Option<Since<()>>,
+    /// A change of the closure that was seen to happen; the value is the new one, by digest.
+    #[serde(default)]
+    pub changed: Option<Since<String>>,
+    /// What depends on the target fails since it changed, and no rollout explains it.
+    #[serde(default)]
+    pub dependents: Option<Since<()>>,
+    /// Declared neighbours, by uid.
+    #[serde(default)]
+    pub neighbours: BTreeMap<String, Seen>,
+    /// The target as it was last seen.
+    #[serde(default)]
+    pub target_seen: Option<TargetSeen>,
+    /// What pods of the target read at their start.
+    #[serde(default)]
+    pub read_at_start: Vec<Content>,
     /// Restarts of each pod when it was first seen, when the closure changed or when the soak began, by uid.
     pub restarts: BTreeMap<String, u32>,
 }

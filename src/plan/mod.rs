@@ -5,37 +5,61 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod assess;
+pub mod autoscaling;
+pub mod bonds;
 pub mod brake;
 pub mod budget;
+pub mod checks;
 mod choose;
+mod closing;
 pub mod closure;
+pub mod compare;
 pub mod content;
+pub mod course;
+pub mod cuts;
 pub mod decide;
+mod deletion;
 pub mod drift;
 mod due;
 pub mod exposure;
 pub mod facts;
 pub mod fleet;
+pub mod floors;
+pub mod forgotten;
 pub mod guard;
 pub mod history;
+mod isolation;
 pub mod journal;
+pub mod leftovers;
 mod letting_go;
 pub mod member;
 pub mod memory;
+pub mod neighbours;
+pub mod nodes;
 pub mod notice;
+mod on_standby;
+pub mod owners;
+pub mod parity;
+pub mod posture;
+pub mod pre_scale;
 pub mod receipt;
 mod recoverable;
 pub mod references;
 pub mod register;
 pub mod rehearsal;
 pub mod relapse;
+pub mod rollout;
 pub mod secrets;
 pub mod soak;
+pub mod stale;
+mod standby;
 pub mod states;
 mod status;
 pub mod steps;
+mod traffic;
 pub mod triage;
 pub mod verify;
+pub mod weights;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -49,7 +73,7 @@ pub use notice::Notice;
 pub use receipt::Receipt;
 pub use rehearsal::Rehearse;
 
-use crate::api::RecoveryPolicyStatus;
+use crate::api::{Check, RecoveryPolicyStatus};
 use brake::{Brake, Weather};
 use rehearsal::Outlook;
 use soak::{Earned, Soak};
@@ -72,6 +96,8 @@ pub struct Plan {
     pub earned: Option<Earned>,
     /// A state to be rehearsed: whether it could be restored is to be asked.
     pub rehearse: Option<Rehearse>,
+    /// Checks that a metrics provider is to be asked for now.
+    pub ask: Vec<Check>,
     /// What is beyond the history limits, to be deleted.
     pub expired: Expired,
     /// What to announce once it is recorded.
@@ -87,8 +113,14 @@ pub struct Plan {
 /// One step: assess, verify, decide. The only entry.
 #[must_use]
 pub fn step(facts: &Facts, mut memory: Memory, now: Timestamp) -> Plan {
+    let target_seen = deletion::look(facts, memory.target_seen.take(), now);
+    let believed = deletion::with_lost(nodes::believed(facts), target_seen.as_ref());
+    let facts = believed.as_ref();
     memory.waiting = None;
     let assessment = assess::assess(facts, &mut memory, now);
+    memory.target_seen = target_seen;
+    neighbours::note(facts, &mut memory, now);
+    stale::note(facts, &mut memory, now);
     let soak = soak::soak(facts, &assessment, &mut memory, now);
     let open = facts.open_recovery();
     let onset = onset(&assessment, open);
@@ -118,7 +150,8 @@ pub fn step(facts: &Facts, mut memory: Memory, now: Timestamp) -> Plan {
     let detailed = memory.details.as_ref().map(|details| details.at + status::PACE);
     let wanted = turn.as_ref().and_then(|turn| turn.rehearse.as_deref());
     let Outlook { ask: rehearse, again } = rehearsal::outlook(facts, wanted, now);
-    let wakes = [Some(now + LONGEST_SLEEP), assessment.look_again, soaked, until, detailed, again];
+    let (ask, asked_again) = checks::due(facts, &memory, now);
+    let wakes = [Some(now + LONGEST_SLEEP), assessment.look_again, soaked, until, detailed, again, asked_again];
     let wake_at = wakes.into_iter().flatten().min().unwrap_or(now + LONGEST_SLEEP);
     let notices = turn.as_ref().map(|turn| notice::of_turn(turn, before)).unwrap_or_default();
     let earned = match soak {
@@ -133,6 +166,7 @@ pub fn step(facts: &Facts, mut memory: Memory, now: Timestamp) -> Plan {
         turn,
         earned,
         rehearse,
+        ask,
         notices,
         wake_at,
         onset,

@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::due::{outstanding, planned_removal};
+use super::due::{outstanding, planned_removal, put_in_place_by};
+use super::isolation;
 use super::journal::cut;
-use crate::api::recovery::{Journal, ObjectRef, Phase, Remediation, Remedy, StepState};
+use super::on_standby::{switched, switches};
+use crate::api::recovery::{Journal, ObjectRef, Phase, Remediation, Remedy, Step, StepState};
 use crate::api::{Outcome, Reason};
 
 /// What `act` found out about a step.
@@ -29,6 +31,11 @@ pub fn receive(journal: &mut Journal, index: usize, receipt: &Receipt, now: Time
     let remediation = step.remediation;
     let object = step.object.clone();
     match receipt {
+        // Somebody else deleted it, or we did and were not told: then we are the more careful.
+        Receipt::AlreadyDone if remediation == Remediation::ReleaseDependency => {
+            step.state = StepState::Skipped;
+            step.acknowledged = Some(MicroTime(now));
+        }
         Receipt::Done | Receipt::AlreadyDone => {
             step.state = StepState::Done;
             step.acknowledged = Some(MicroTime(now));
@@ -45,11 +52,22 @@ pub fn receive(journal: &mut Journal, index: usize, receipt: &Receipt, now: Time
                 Remediation::RestoreTemplate
                     | Remediation::RestoreObject
                     | Remediation::RemoveObject
+                    | Remediation::RecreateWorkload
+                    | Remediation::RenewPods
                     | Remediation::SwitchService
+                    | Remediation::SwitchRoute
             );
             if essential && journal.phase == Phase::Acting {
                 // What we hold is planned anew by letting go; the rest of this plan must not follow.
                 skip_planned(journal);
+                if switched(journal).is_some() {
+                    journal.phase = Phase::OnStandby;
+                    journal.reason = Reason::OnStandby;
+                    journal.message = cut(&format!(
+                        "somebody else changed {object}: {why}; home is theirs to repair, and traffic returns when it is well"
+                    ));
+                    return;
+                }
                 journal.phase = Phase::Releasing;
                 journal.outcome = Some(Outcome::Superseded);
                 journal.reason = Reason::Superseded;
@@ -58,9 +76,8 @@ pub fn receive(journal: &mut Journal, index: usize, receipt: &Receipt, now: Time
         }
         Receipt::Refused(why) => refused(journal, index, why, now),
     }
-    if remediation == Remediation::QuarantinePod {
-        skip_removals_of_free_pods(journal);
-    }
+    skip_removals_of_what_is_free(journal, remediation);
+    isolation::enter_released(journal, now);
 }
 
 fn refused(journal: &mut Journal, index: usize, why: &str, now: Timestamp) {
@@ -73,7 +90,7 @@ fn refused(journal: &mut Journal, index: usize, why: &str, now: Timestamp) {
         Phase::Releasing | Phase::Closed => {
             journal.message = cut(&format!("{message} (undo our change by hand); {}", journal.message));
         }
-        _ if step.remediation == Remediation::DeletePod => journal.message = cut(&message),
+        _ if put_in_place_by(step.remediation).is_some() => journal.message = cut(&message),
         _ => {
             let kept: Vec<bool> = journal.steps.iter().map(|step| planned_removal(journal, step)).collect();
             for (step, kept) in journal.steps.iter_mut().zip(kept) {
@@ -81,8 +98,10 @@ fn refused(journal: &mut Journal, index: usize, why: &str, now: Timestamp) {
                     step.state = StepState::Skipped;
                 }
             }
-            journal.phase = Phase::Holding;
-            journal.outcome = Some(Outcome::Held);
+            // Traffic that is away has to be looked after all the same.
+            let away = switched(journal).is_some();
+            journal.phase = if away { Phase::OnStandby } else { Phase::Holding };
+            journal.outcome = (!away).then_some(Outcome::Held);
             journal.reason = Reason::WriteRefused;
             journal.message = cut(&message);
         }
@@ -90,20 +109,28 @@ fn refused(journal: &mut Journal, index: usize, why: &str, now: Timestamp) {
 }
 
 fn skip_planned(journal: &mut Journal) {
-    for step in journal.steps.iter_mut().filter(|step| step.state == StepState::Planned) {
-        step.state = StepState::Skipped;
+    // A fence is no part of what follows: it is let go with the rest.
+    let kept: Vec<bool> = journal.steps.iter().map(|step| is_fence(journal, step)).collect();
+    for (step, kept) in journal.steps.iter_mut().zip(kept) {
+        if step.state == StepState::Planned && !kept {
+            step.state = StepState::Skipped;
+        }
     }
 }
 
-/// A pod that did not get into quarantine is not ours to delete.
-fn skip_removals_of_free_pods(journal: &mut Journal) {
+fn is_fence(journal: &Journal, step: &Step) -> bool {
+    step.remediation != Remediation::DeletePod && planned_removal(journal, step)
+}
+
+/// A pod that did not get into quarantine is not ours to delete, nor a node that we did not cordon ours to uncordon.
+fn skip_removals_of_what_is_free(journal: &mut Journal, put: Remediation) {
     let free: Vec<ObjectRef> = journal
         .steps
         .iter()
-        .filter(|step| step.remediation == Remediation::QuarantinePod && step.state == StepState::Skipped)
+        .filter(|step| step.remediation == put && step.state == StepState::Skipped)
         .map(|step| step.object.clone())
         .collect();
-    let removals = journal.steps.iter_mut().filter(|step| step.remediation == Remediation::DeletePod);
+    let removals = journal.steps.iter_mut().filter(|step| put_in_place_by(step.remediation) == Some(put));
     for step in removals.filter(|step| step.state == StepState::Planned && free.contains(&step.object)) {
         step.state = StepState::Skipped;
     }
@@ -114,16 +141,27 @@ pub fn settle(journal: &mut Journal, now: Timestamp) {
     if journal.phase != Phase::Acting || !outstanding(journal, now).is_empty() {
         return;
     }
-    let done = |remediation| journal.steps.iter().any(|s| s.remediation == remediation && s.state == StepState::Done);
     if journal.decision.remedy == Remedy::Freeze {
         journal.phase = Phase::Holding;
         journal.outcome = Some(Outcome::Held);
         journal.reason = Reason::RolloutFrozen;
         return;
     }
+    if journal.decision.remedy == Remedy::PreScale && switches(journal) == 0 {
+        let raised = |step: &Step| step.remediation == Remediation::PreScaleStandby && step.state == StepState::Done;
+        journal.phase = Phase::Holding;
+        journal.outcome = Some(Outcome::Held);
+        let done = journal.steps.iter().any(raised);
+        journal.reason = if done { Reason::StandbyPreScaled } else { Reason::StandbyTooSmall };
+        return;
+    }
     journal.timeline.acted = Some(MicroTime(now));
-    (journal.phase, journal.reason) = match done(Remediation::SwitchService) && !done(Remediation::ReturnService) {
-        true => (Phase::OnStandby, Reason::OnStandby),
-        false => (Phase::Verifying, Reason::Verifying),
+    (journal.phase, journal.reason) = match switched(journal) {
+        Some(_) if switches(journal) > 1 => (Phase::OnStandby, Reason::HomeBrokeAgain),
+        Some(_) => (Phase::OnStandby, Reason::OnStandby),
+        None => (Phase::Verifying, Reason::Verifying),
     };
+    if journal.reason == Reason::HomeBrokeAgain {
+        journal.outcome = Some(Outcome::Escalated);
+    }
 }

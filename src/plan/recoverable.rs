@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::facts::{Facts, Feasibility, PolicyFacts, StateFacts};
-use super::rehearsal;
 use super::status::Said;
+use super::{floors, rehearsal};
 use crate::api::Reason;
 use crate::api::condition::{ConditionType, status_word};
 
@@ -12,6 +12,10 @@ use crate::api::condition::{ConditionType, status_word};
 pub(super) fn answer(facts: &Facts, policy: &PolicyFacts, state: &StateFacts, now: Timestamp) -> Said {
     let name = &state.name;
     let said = |answer, reason, message| (ConditionType::Recoverable, answer, reason, message);
+    if let Some(below) = floors::judge(facts, state, now).below.first() {
+        let message = format!("StableState {name} is below a floor: {below} (spec.floors)");
+        return said(Some(false), Reason::BelowFloor, message);
+    }
     let Some(every) = rehearsal::interval(facts) else {
         let message = format!("StableState {name} can be restored; whether its pods could be created is not checked");
         return said(Some(true), Reason::StateReady, message);

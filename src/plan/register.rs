@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::brake::{Brake, Weather};
+use super::drift::{COMPONENTS, hundredths};
 use super::facts::Facts;
 use super::fleet::{Fleet, Limits, Waiting, Who, under_action};
 use super::journal::Record;
@@ -40,6 +41,8 @@ struct Standing {
     granted: Option<Timestamp>,
     /// It would act but for a budget: since when its symptom counts.
     waiting: Option<Timestamp>,
+    /// Its drift, as [`Totals::drift`].
+    drift: [u32; COMPONENTS.len()],
 }
 
 impl Standing {
@@ -70,6 +73,8 @@ pub struct Totals {
     pub waiting: u32,
     /// The brake.
     pub brake: Brake,
+    /// The drift of all targets added up, in hundredths, in the order of [`COMPONENTS`].
+    pub drift: [u32; COMPONENTS.len()],
 }
 
 impl Register {
@@ -107,6 +112,8 @@ impl Register {
         let standing = self.targets.entry(who.clone()).or_default();
         let assessment = &plan.assessment;
         standing.armed = armed(facts, assessment);
+        standing.drift =
+            plan.status.as_ref().and_then(|status| status.drift.as_ref()).map(hundredths).unwrap_or_default();
         standing.in_trouble = assessment.symptom.is_some() || assessment.reason == Reason::Unavailable;
         standing.onset = plan.onset.or(standing.onset);
         let waited = std::mem::replace(&mut standing.waiting, plan.memory.waiting).is_some();
@@ -172,6 +179,12 @@ impl Register {
             holders: holders.map(|(who, _)| who.clone()).collect(),
             waiting: self.count(|standing| standing.waiting.is_some()),
             brake: self.brake,
+            drift: self.targets.values().fold(Default::default(), |sum: [u32; COMPONENTS.len()], standing| {
+                std::array::from_fn(|at| {
+                    let part = |of: &[u32; COMPONENTS.len()]| of.get(at).copied().unwrap_or(0);
+                    part(&sum).saturating_add(part(&standing.drift))
+                })
+            }),
         }
     }
 
@@ -212,7 +225,8 @@ fn unstable(standing: &Standing, limits: &Limits, now: Timestamp) -> bool {
 
 /// Whether a target is armed: in the charge of one policy, and seen.
 pub(super) fn armed(facts: &Facts, assessment: &Assessment) -> bool {
-    super::journal::in_charge(facts).is_some() && assessment.verdict != Verdict::Unknown
+    let seen = assessment.verdict != Verdict::Unknown || assessment.only_checks();
+    super::journal::in_charge(facts).is_some() && seen
 }
 
 /// Whether something that began then counts for the brake.

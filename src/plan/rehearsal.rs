@@ -12,8 +12,8 @@ use super::content::digest;
 use super::facts::{Facts, Feasibility, MemberFacts, Rehearsal, StateFacts, Workload};
 use super::guard::Refusal;
 use super::member::MemberKind;
-use super::{states, steps};
-use crate::api::policy::MemberPolicy;
+use super::{deletion, parity, states, steps};
+use crate::api::policy::{GitOps, MemberPolicy};
 use crate::api::recovery::{Remediation, Remedy, Step};
 use crate::api::{Duration, Reason};
 
@@ -127,9 +127,16 @@ fn creates_account(facts: &Facts, state: &StateFacts) -> bool {
     closure::restorable(facts, state).iter().any(accounts)
 }
 
-/// Whether a refusal is one of a rehearsal: then an older state may still be possible.
+/// Whether a refusal is one of a rehearsal, or of a floor: then an older state may still be possible.
 pub(super) const fn refuses(reason: Reason) -> bool {
-    matches!(reason, Reason::PodRefused | Reason::ReferenceMissing | Reason::RestoreRefused | Reason::RightMissing)
+    matches!(
+        reason,
+        Reason::PodRefused
+            | Reason::ReferenceMissing
+            | Reason::RestoreRefused
+            | Reason::RightMissing
+            | Reason::BelowFloor
+    )
 }
 
 /// Judges the last answer about `state`, which everything else has been equal to since `from`.
@@ -158,7 +165,8 @@ pub(super) fn outlook(facts: &Facts, wanted: Option<&str>, now: Timestamp) -> Ou
         return Outlook { ask: state.and_then(|state| request(facts, state, true)), again: None };
     }
     // A tool that undoes every rollback makes the question idle.
-    let kept = facts.target.as_ref().is_some_and(|target| target.git_ops.is_some());
+    let respects = facts.policy.as_ref().is_some_and(|policy| policy.spec.git_ops == GitOps::Respect);
+    let kept = respects && facts.target.as_ref().is_some_and(|target| target.git_ops.is_some());
     let Some(state) = states::reference(facts).ok().filter(|_| !kept) else { return Outlook::default() };
     match due(facts, state, every) {
         Some(due) if due > now => Outlook { ask: None, again: Some(due) },
@@ -189,36 +197,42 @@ fn spread(facts: &Facts, every: SignedDuration) -> SignedDuration {
 
 /// Digest of what an answer about `state` depends on, as far as we see it.
 fn inputs(facts: &Facts, state: &StateFacts) -> Option<String> {
-    let (policy, target) = (facts.policy.as_ref()?, facts.target.as_ref()?);
+    let (policy, target) = (facts.policy.as_ref()?, facts.subject()?);
     let restored = (policy.spec.actions.rollback.is_some(), &policy.spec.closure);
-    Some(digest(&format!("{} {} {} {} {restored:?}", state.name, state.uid, state.digest, target.uid)))
+    // Creating it again is another question than writing to it.
+    let lost = if facts.lost.is_some() { " lost" } else { "" };
+    // What is kept of the live template is part of what would be restored.
+    let keeps = workload(facts, state, target).map(|step| step.keeps).unwrap_or_default();
+    Some(digest(&format!("{} {} {} {} {restored:?} {keeps:?}{lost}", state.name, state.uid, state.digest, target.uid)))
 }
 
 fn request(facts: &Facts, state: &StateFacts, urgent: bool) -> Option<Rehearse> {
-    let (policy, target) = (facts.policy.as_ref()?, facts.target.as_ref()?);
+    let (policy, target) = (facts.policy.as_ref()?, facts.subject()?);
     Some(Rehearse {
         state: state.name.clone(),
         inputs: inputs(facts, state)?,
-        live: closure::live_digest(facts)?,
+        live: closure::live_digest(facts).unwrap_or_default(),
         urgent,
         pods: facts.live_pods().count(),
-        workload: workload(state, target)?,
+        workload: workload(facts, state, target)?,
         rollback: policy.spec.actions.rollback.as_ref().map(|_| rollback(facts, state)),
     })
 }
 
-fn workload(state: &StateFacts, target: &Workload) -> Option<Step> {
-    let itself = |member: &&MemberFacts| member.kind == target.kind.name() && member.name == target.name;
-    let stable = state.members.iter().find(itself)?;
+fn workload(facts: &Facts, state: &StateFacts, target: &Workload) -> Option<Step> {
+    let stable = state.itself(target)?;
+    let lost = facts.lost.is_some();
+    let recorded = deletion::recorded(target);
     let present = Difference {
         kind: target.kind,
         name: &target.name,
-        uid: &target.uid,
-        live: &target.digest,
+        uid: if lost { "" } else { &target.uid },
+        live: if lost { &recorded } else { &target.digest },
         stable: &stable.digest,
         owner: None,
     };
-    Some(steps::restore(&present, &state.name))
+    let keeps = parity::keeps(facts, state, &present);
+    Some(steps::restore(&present, &state.name, keeps))
 }
 
 /// What may have to be put back beside the workload, guard rails excepted: those are a remedy of their own.
@@ -231,7 +245,8 @@ fn rollback(facts: &Facts, state: &StateFacts) -> Rollback {
     let named = |kind: MemberKind| {
         others.clone().filter(move |member| member.kind == kind.name()).map(|member| member.name.clone()).collect()
     };
-    let beside = |step: &Step| step.remediation != Remediation::RestoreTemplate && !step.to.is_empty();
+    let itself = |step: &Step| matches!(step.remediation, Remediation::RestoreTemplate | Remediation::RecreateWorkload);
+    let beside = |step: &Step| !itself(step) && !step.to.is_empty();
     Rollback {
         steps: steps::restores(facts, state).into_iter().filter(beside).collect(),
         kinds: others.clone().map(|member| member.kind.clone()).collect(),

@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 
 use super::assess::{Assessment, Verdict};
+use super::checks;
 use super::closure::{self, live_members};
 use super::facts::{Facts, ObjectFacts};
 use super::member::MemberKind;
 use super::memory::{Memory, Since};
-use super::states;
+use super::{bonds, cuts, states};
+use crate::api::check::CheckEvidence;
 use crate::api::stable_state::{LARGEST_MEMBER, MOST_MEMBERS};
 
 /// A closure that has earned the name of a stable state.
@@ -23,6 +25,8 @@ pub struct Earned {
     pub restarts: u32,
     /// The slowest pod's time from creation to ready, in seconds.
     pub time_to_ready: i64,
+    /// What the checks of metrics said in the end.
+    pub checks: Vec<CheckEvidence>,
 }
 
 /// How far the soak is.
@@ -44,8 +48,10 @@ pub enum Soak {
 #[must_use]
 pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Timestamp) -> Soak {
     let (Some(policy), Some(target)) = (&facts.policy, &facts.target) else { return Soak::Broken };
-    let undisturbed = facts.open_recovery().is_none() && !target.paused && !target.deleting;
-    if assessment.verdict != Verdict::Stable || !undisturbed || lacks_account(facts) {
+    // What was earned while something was kept away might not hold with it.
+    let whole = cuts::cut_off(facts).is_none();
+    let undisturbed = facts.open_recovery().is_none() && !target.paused && !target.deleting && whole;
+    if assessment.verdict != Verdict::Stable || !undisturbed || lacks_account(facts) || bonds::troubled(facts, memory) {
         memory.soak = None;
         return Soak::Broken;
     }
@@ -74,6 +80,7 @@ pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Ti
         replicas: target.replicas,
         restarts: restarts(facts, memory),
         time_to_ready: slowest.unwrap_or(0).max(0),
+        checks: checks::evidence(facts),
     })
 }
 

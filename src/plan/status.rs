@@ -11,7 +11,7 @@ use super::journal::cut;
 use super::member::MemberKind;
 use super::memory::{Memory, Since};
 use super::soak::Soak;
-use super::{recoverable, states};
+use super::{closure, forgotten, owners, recoverable, states};
 use crate::api::condition::{ConditionType, condition};
 use crate::api::policy::{Drift, MemberPolicy, RecoveryPolicyStatus, State};
 use crate::api::recovery::Journal;
@@ -46,6 +46,10 @@ pub(super) fn status(
     if let Some(rival) = policy.rivals.first() {
         let message = format!("RecoveryPolicy {rival} names the same target; delete one of the two");
         said.push((ConditionType::Conflicted, Some(true), Reason::Conflicted, message));
+    }
+    let left = forgotten::left_behind(facts);
+    if !left.is_empty() {
+        said.push((ConditionType::LeftBehind, Some(true), Reason::FenceForgotten, left.join("; ")));
     }
     let conditions = said.into_iter().map(|(type_, answer, reason, message)| {
         let before = &policy.status.conditions;
@@ -97,7 +101,7 @@ fn ready(facts: &Facts, policy: &PolicyFacts, assessment: &Assessment) -> Said {
     if let Some(rival) = policy.rivals.first() {
         return said(false, Reason::Conflicted, format!("RecoveryPolicy {rival} names the same target; neither acts"));
     }
-    if matches!(assessment.reason, Reason::Blind | Reason::Malformed | Reason::TargetNotFound) {
+    if matches!(assessment.reason, Reason::Blind | Reason::Malformed | Reason::TargetNotFound | Reason::TargetDeleted) {
         return said(false, assessment.reason, assessment.message.clone());
     }
     if facts.target.as_ref().is_some_and(|target| target.kind == MemberKind::DaemonSet && target.node_critical) {
@@ -148,14 +152,21 @@ fn recoverable(facts: &Facts, policy: &PolicyFacts, soak: &Soak, now: Timestamp)
 fn of_states(facts: &Facts, policy: &PolicyFacts, soak: &Soak, now: Timestamp) -> Said {
     let said = |answer, reason, message| (ConditionType::Recoverable, Some(answer), reason, message);
     let usable = states::by_age(facts).into_iter().any(|state| states::usable(facts, state).is_ok());
-    let tool = facts.target.as_ref().and_then(|target| target.git_ops.as_ref());
     match (states::reference(facts), soak) {
-        (Ok(_), _) if tool.is_some() => {
-            let tool = tool.map_or("", String::as_str);
-            let message = format!("{tool} keeps the target: a rollback has to be made there; the rest stays possible");
-            said(false, Reason::GitOwned, message)
+        (Ok(state), _) => {
+            if let Some(kept) = owners::kept(facts, policy, state) {
+                let message = format!(
+                    "{kept}: a rollback has to be made there; isolation, and failover through what is not kept, stay possible"
+                );
+                return said(false, Reason::GitOwned, message);
+            }
+            match owners::undone(facts, &closure::restorable(facts, state)) {
+                Some((before, step)) => {
+                    said(false, Reason::RevertedByGitOps, owners::told(facts, &before.journal, step))
+                }
+                None => recoverable::answer(facts, policy, state, now),
+            }
         }
-        (Ok(state), _) => recoverable::answer(facts, policy, state, now),
         (Err(_), Soak::TooLarge(message)) if !usable => said(false, Reason::TooLarge, message.clone()),
         (Err(_), Soak::Running(_) | Soak::Complete(_)) if !usable => {
             said(false, Reason::Soaking, format!("the target is soaking for {}", policy.spec.stability.soak))

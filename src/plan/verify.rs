@@ -1,6 +1,7 @@
 //! Did it work? Judged from new facts only, never from the API server's answer to what we did.
 //!
-//! Every check that fails is named; "recovered" needs all of them to hold for the whole window.
+//! Everything that is missing is named; "recovered" needs nothing to be missing for the whole window. The checks of
+//! metrics come on top, in [`super::checks`]: what they are measured from has to lie after the rest is back.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +9,12 @@ use jiff::Timestamp;
 
 use super::assess::{Assessment, Verdict};
 use super::closure;
+use super::due::put_in_place_by;
 use super::facts::{Facts, RecoveryFacts, Workload};
 use super::rehearsal::Probe;
-use super::{rehearsal, states};
-use crate::api::recovery::{Remediation, Remedy, Step, StepState};
+use super::{bonds, isolation, nodes, parity, rehearsal, states, traffic};
+use crate::api::Reason;
+use crate::api::recovery::{Remedy, Step, StepState};
 
 /// What is still missing before `recovery` may be called recovered; empty when everything is back.
 #[must_use]
@@ -23,6 +26,13 @@ pub fn missing(facts: &Facts, assessment: &Assessment, recovery: &RecoveryFacts)
     }
     missing.extend(leftovers(facts, recovery, target));
     missing.extend(endpoints(facts, target));
+    let lost = parity::lost(facts, &recovery.journal).into_iter();
+    missing.extend(lost.map(|what| format!("allowed again, and it was forbidden before: {what}")));
+    missing.extend(nodes::missing(facts, recovery));
+    missing.extend(isolation::missing(facts, &recovery.journal));
+    if recovery.journal.symptom.reason == Reason::DependentsFailing {
+        missing.extend(bonds::missing(facts, recovery.journal.symptom.since.0));
+    }
     missing
 }
 
@@ -40,13 +50,14 @@ pub fn missing_at_home(facts: &Facts, assessment: &Assessment) -> Vec<String> {
 #[must_use]
 pub fn missing_while_frozen(facts: &Facts, assessment: &Assessment) -> Vec<String> {
     let unready = facts.live_pods().filter(|pod| !pod.ready).count();
-    let enough = unready == 0 && assessment.ready >= assessment.required && assessment.verdict != Verdict::Unknown;
+    let judged = assessment.verdict != Verdict::Unknown || assessment.only_checks();
+    let enough = unready == 0 && assessment.ready >= assessment.required && judged;
     if enough { vec![] } else { vec![format!("{unready} pods are not ready")] }
 }
 
 fn health(facts: &Facts, assessment: &Assessment, target: &Workload) -> Vec<String> {
     let mut missing = vec![];
-    if assessment.verdict != Verdict::Stable {
+    if assessment.verdict != Verdict::Stable && !assessment.only_checks() {
         missing.push(assessment.message.clone());
     }
     if target.observed_generation < target.generation {
@@ -84,10 +95,20 @@ fn content(facts: &Facts, recovery: &RecoveryFacts) -> Vec<String> {
     let Some(state) = facts.states.iter().find(|state| state.name == *name) else {
         return vec![format!("StableState {name} is gone")];
     };
-    let mut differing = closure::restorable(facts, state);
+    let remedy = recovery.journal.decision.remedy;
+    let mut differing = match remedy {
+        Remedy::RollbackLoosening => closure::restorable_loosely(facts, state),
+        _ => closure::restorable(facts, state),
+    };
     // Guard rails that this incident did not write are an administrator's, and stay as they are.
-    if recovery.journal.decision.remedy == Remedy::RestoreGuardRails {
-        differing.extend(closure::guard_rails(facts, state));
+    if remedy == Remedy::RestoreGuardRails {
+        let written = |difference: &closure::Difference| {
+            let of = |step: &Step| step.object.kind == difference.kind.name() && step.object.name == difference.name;
+            recovery.journal.steps.iter().any(of)
+        };
+        let mut rails = closure::all_guard_rails(facts, state);
+        rails.retain(|difference| written(difference) || !parity::spares(facts, state, difference));
+        differing.extend(rails);
     }
     let mut missing: Vec<_> = differing
         .into_iter()
@@ -105,14 +126,16 @@ fn leftovers(facts: &Facts, recovery: &RecoveryFacts, target: &Workload) -> Vec<
     if target.frozen_by.is_some() {
         missing.push(format!("{} still carries our freeze", target.title()));
     }
-    for service in facts.services.iter().filter(|service| service.switched_by.is_some()) {
-        missing.push(format!("Service {} still points at the standby", service.name));
+    if target.recreated_by.as_ref() == Some(&recovery.name) {
+        missing.push(format!("{} still carries our mark", target.title()));
     }
+    let moved = traffic::moved(facts);
+    missing.extend(moved.map(|(kind, name, _)| format!("{kind} {name} still points at the standby")));
     let outstanding = recovery
         .journal
         .steps
         .iter()
-        .filter(|step| step.state == StepState::Planned && step.remediation != Remediation::DeletePod);
+        .filter(|step| step.state == StepState::Planned && put_in_place_by(step.remediation).is_none());
     missing.extend(outstanding.map(|step| format!("not done yet: {}", step.intent)));
     missing
 }

@@ -7,6 +7,7 @@ mod direction;
 mod names;
 mod size;
 mod source;
+mod triage;
 
 use source::{Source, sources};
 

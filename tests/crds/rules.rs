@@ -19,11 +19,17 @@ fn policy(pointer: &str, value: Value) -> Value {
     let mut policy = json!({"spec": {
         "mode": "Enforce",
         "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "checkout"},
-        "stability": {"soak": "5m"},
+        "stability": {"soak": "5m", "checks": [
+            {"name": "errors", "provider": "main", "query": "up", "max": "0.5", "min": "-0.5", "window": "1m"},
+        ]},
         "verification": {"window": "30s"},
         "detection": {"unavailableFor": "10s"},
+        "dependsOn": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "checkout"}],
         "actions": {
-            "isolate": {"inspection": "0s"},
+            "isolate": {"inspection": "0s", "neighbours": [
+                {"apiVersion": "batch/v1", "kind": "CronJob", "name": "checkout"},
+                {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scanner"},
+            ]},
             "rollback": {"maxAge": "8784h"},
             "failover": {"standby": standby, "via": {"service": "checkout"}},
         },
@@ -45,6 +51,10 @@ fn a_good_policy_is_accepted() {
     short["spec"].as_object_mut().expect("a spec").retain(|key, _| matches!(key.as_str(), "mode" | "targetRef"));
     assert_eq!(refusals("RecoveryPolicy", &short, None), [""; 0]);
     assert_eq!(refusals("RecoveryPolicy", &policy("/spec/actions", json!({})), None), [""; 0]);
+    for kind in ["httpRoute", "grpcRoute"] {
+        let via = json!({kind: {"name": "checkout", "standbyService": "spare", "steps": [10, 100]}});
+        assert_eq!(refusals("RecoveryPolicy", &policy("/spec/actions/failover/via", via), None), [""; 0]);
+    }
 }
 
 #[test]
@@ -52,16 +62,39 @@ fn a_bad_policy_is_refused_with_advice() {
     let table = [
         ("/spec/targetRef/kind", json!("ReplicaSet"), "set kind to one of them"),
         ("/spec/targetRef/apiVersion", json!("apps/v1beta1"), "apiVersion to apps/v1"),
-        ("/spec/actions/failover/standby/name", json!("checkout"), "name another Deployment"),
-        ("/spec/actions/failover/standby/kind", json!("DaemonSet"), "set kind to Deployment"),
+        ("/spec/actions/failover/standby/name", json!("checkout"), "name another workload"),
+        ("/spec/actions/failover/standby/kind", json!("DaemonSet"), "set kind to one of them"),
         ("/spec/actions/failover/standby/apiVersion", json!("v1"), "apiVersion to apps/v1"),
+        ("/spec/actions/failover/via", json!({}), "set exactly one of service, httpRoute and grpcRoute"),
+        (
+            "/spec/actions/failover/via",
+            json!({"service": "checkout", "grpcRoute": {"name": "a", "standbyService": "b", "steps": [100]}}),
+            "set exactly one of service, httpRoute and grpcRoute",
+        ),
+        (
+            "/spec/actions/failover/via",
+            json!({"httpRoute": {"name": "a", "standbyService": "b", "steps": [20, 50]}}),
+            "write 100 into steps",
+        ),
         ("/spec/stability/soak", json!("0s"), "longer than 0s"),
+        (
+            "/spec/stability/checks/0",
+            json!({"name": "a", "provider": "b", "query": "c"}),
+            "set max to the highest value",
+        ),
+        ("/spec/stability/checks/0/min", json!("0.6"), "set min to at most max"),
+        ("/spec/stability/checks/0/window", json!("0s"), "longer than 0s"),
         ("/spec/verification/window", json!("0s"), "longer than 0s"),
         ("/spec/detection/unavailableFor", json!("0ms"), "longer than 0s"),
         ("/spec/actions/rollback/maxAge", json!("8785h"), "at most 366 days"),
         ("/spec/objective", json!("0h"), "longer than 0s"),
         ("/spec/limits/cooldown", json!("9000h"), "at most 8784h"),
         ("/spec/actions/isolate/inspection", json!("999999h"), "at most 8784h"),
+        ("/spec/dependsOn/0/kind", json!("Deployment"), "name other workloads"),
+        ("/spec/dependsOn/0/kind", json!("CronJob"), "set kind to one of them"),
+        ("/spec/actions/isolate/neighbours/1/name", json!("checkout"), "other than the target"),
+        ("/spec/actions/isolate/neighbours/1/kind", json!("StatefulSet"), "must name Deployments"),
+        ("/spec/actions/isolate/neighbours/0/apiVersion", json!("batch/v1beta1"), "must name Deployments"),
     ];
     for (pointer, value, advice) in table {
         let refused = refusals("RecoveryPolicy", &policy(pointer, value.clone()), None);
@@ -140,6 +173,7 @@ fn patterns_tell_good_from_bad() {
     for (field, good, bad) in [
         ("stability/minReady", ["1%", "80%", "100%"], ["0%", "101%", "80"]),
         ("stability/soak", ["90s", "1h30m", "1.5s"], ["90", "-5s", "soon"]),
+        ("actions/failover/minCapacity", ["1%", "50%", "100%"], ["0%", "101%", "half"]),
         ("actions/failover/via/service", ["checkout", "a1", "9-a"], ["Checkout", "a.b", "-a"]),
         ("targetRef/name", ["checkout", "a.b", "a-1"], ["Checkout", "-a", "a/b"]),
     ] {

@@ -68,10 +68,22 @@ fn every_sample_is_a_good_policy() {
 fn the_full_sample_shows_every_field_and_the_defaults() {
     let mut full = check(&read("deploy/samples/full.yaml")).expect("a policy").spec;
     let minimal = check(&read("deploy/samples/minimal.yaml")).expect("a policy").spec;
-    let written: Value = serde_saphyr::from_str(&read("deploy/samples/full.yaml")).expect("YAML");
+    let mut written: Value = serde_saphyr::from_str(&read("deploy/samples/full.yaml")).expect("YAML");
+    // Of the ways to move traffic a policy has one; the others are in a sample of their own, one for both kinds of routes.
+    let routed: Value = serde_saphyr::from_str(&read("deploy/samples/route.yaml")).expect("YAML");
+    let route = routed.pointer("/spec/actions/failover/via/httpRoute").expect("a route");
+    let via = written.pointer_mut("/spec/actions/failover/via").expect("a way");
+    (via["httpRoute"], via["grpcRoute"]) = (route.clone(), route.clone());
     assert_eq!(missing("spec", &schema("RecoveryPolicy")["properties"]["spec"], &written["spec"]), [""; 0]);
     assert!(full.actions.failover.take().is_some());
     assert!(full.service_account_name.take().is_some());
+    assert!(!std::mem::take(&mut full.stability.checks).is_empty());
+    assert!(!std::mem::take(&mut full.depends_on).is_empty());
+    assert!(!std::mem::take(&mut full.floors).is_empty());
+    assert!(!std::mem::take(&mut full.closure.include).is_empty());
+    let isolate = full.actions.isolate.as_mut().expect("isolate");
+    assert!(!std::mem::take(&mut isolate.neighbours).is_empty());
+    assert!(!std::mem::take(&mut isolate.dependencies).is_empty());
     assert_eq!(full, minimal);
 }
 

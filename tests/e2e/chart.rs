@@ -28,7 +28,7 @@ pub async fn install_yaml_applies(cluster: Arc<Cluster>) -> Result<()> {
     let again = cluster.kubectl(&apply).await.context("kubectl apply of deploy/install.yaml, again")?;
     ensure!(again.contains("deployment.apps/homeostat"), "what was applied:\n{again}");
     cluster.kubectl(&["create", "namespace", "shop"]).await?;
-    for sample in ["minimal", "observe", "full", "budget"] {
+    for sample in ["minimal", "observe", "full", "route", "budget"] {
         let file = format!("{ROOT}/deploy/samples/{sample}.yaml");
         let dry = ["apply", "--dry-run=server", "--namespace", "shop", "-f", &file];
         cluster.kubectl(&dry).await.with_context(|| format!("the sample {sample}"))?;

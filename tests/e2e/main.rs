@@ -47,6 +47,22 @@ impl Tale {
     }
 }
 
+/// One story for each write after which the operator is killed, up to the last; for every third of them unless
+/// HOMEOSTAT_EVERY_KILL=1 (`make test-all`). `{n}` in the name stands for the write.
+pub fn kills(
+    name: &str,
+    last: usize,
+    killed_after: impl AsyncFn(&mut Story, usize) -> Result<()> + Copy + Send + Sync + 'static,
+) -> Vec<Tale> {
+    let every = std::env::var("HOMEOSTAT_EVERY_KILL").is_ok_and(|value| value == "1");
+    let tale = |n: usize| {
+        Tale::new(name.replace("{n}", &n.to_string()), move |story| {
+            Box::pin(async move { killed_after(story, n).await })
+        })
+    };
+    (1..=last).step_by(if every { 1 } else { 3 }).map(tale).collect()
+}
+
 /// Names a story after its function.
 #[macro_export]
 macro_rules! tales {
@@ -96,6 +112,16 @@ fn listed(tale: Tale) -> Trial {
     Trial::test(tale.name, || Ok(()))
 }
 
+/// A story that sees the whole cluster: it begins when nothing is left of those before it.
+fn alone(tale: Tale, cluster: &Arc<Cluster>, runtime: &Handle) -> Trial {
+    let (cluster, runtime) = (Arc::clone(cluster), runtime.clone());
+    let tell = async move |tale: &Tale, cluster: Arc<Cluster>| {
+        cluster.await_no_ending_namespace(LONGEST).await?;
+        tell(tale, cluster).await
+    };
+    Trial::test(tale.name.clone(), move || runtime.block_on(tell(&tale, Arc::clone(&cluster))).map_err(failed))
+}
+
 async fn tell(tale: &Tale, cluster: Arc<Cluster>) -> Result<()> {
     let name = tale.name.rsplit("::").next().unwrap_or_default();
     let mut story = Story::begin(cluster, name, Path::new(BINARY)).await?;
@@ -103,7 +129,12 @@ async fn tell(tale: &Tale, cluster: Arc<Cluster>) -> Result<()> {
     let told = told.context("the story does not come to an end").flatten().and_then(|()| story.check_operator());
     match told {
         Ok(()) => story.end().await,
-        Err(error) => Err(error.context(told_wrong(&story).await)),
+        Err(error) => {
+            let error = error.context(told_wrong(&story).await);
+            // What it left must not be seen by those that look at the whole cluster.
+            let _ = story.end().await;
+            Err(error)
+        }
     }
 }
 
@@ -117,7 +148,7 @@ async fn told_wrong(story: &Story) -> String {
 }
 
 fn afterwards(cluster: &Arc<Cluster>, runtime: &Handle, whole: bool) -> Vec<Trial> {
-    let alone = |name: &str, check: fn(Arc<Cluster>) -> Told<'static>| {
+    let check = |name: &str, check: fn(Arc<Cluster>) -> Told<'static>| {
         let (cluster, runtime) = (Arc::clone(cluster), runtime.clone());
         Trial::test(name.to_owned(), move || runtime.block_on(check(cluster)).map_err(failed))
     };
@@ -125,22 +156,41 @@ fn afterwards(cluster: &Arc<Cluster>, runtime: &Handle, whole: bool) -> Vec<Tria
         let tale = Tale::new("everywhere::one_operator_looks_after_all_namespaces", |story| {
             Box::pin(stories::everywhere::one_operator_looks_after_all_namespaces(story))
         });
-        trial(tale, cluster, runtime)
+        alone(tale, cluster, runtime)
+    };
+    let deleted = {
+        let tale = Tale::new("everywhere::a_namespace_that_is_deleted_is_no_trouble", |story| {
+            Box::pin(stories::everywhere::a_namespace_that_is_deleted_is_no_trouble(story))
+        });
+        alone(tale, cluster, runtime)
     };
     let storm = {
         let tale =
             Tale::new("storm::twenty_break_at_once", |story| Box::pin(stories::storm::twenty_break_at_once(story)));
-        trial(tale, cluster, runtime)
+        alone(tale, cluster, runtime)
     };
-    vec![
-        alone("chart::installs", |cluster| Box::pin(chart::installs(cluster))),
+    let learning = {
+        let tale = Tale::new("routes::a_cluster_need_not_know_routes_and_may_learn_of_them", |story| {
+            Box::pin(stories::routes::a_cluster_need_not_know_routes_and_may_learn_of_them(story))
+        });
+        alone(tale, cluster, runtime)
+    };
+    let nodes = stories::nodes::all().into_iter().map(|tale| alone(tale, cluster, runtime));
+    let mut all = vec![
+        check("chart::installs", |cluster| Box::pin(chart::installs(cluster))),
         everywhere,
+        deleted,
         storm,
-        alone("chart::install_yaml_applies", |cluster| Box::pin(chart::install_yaml_applies(cluster))),
-        alone("rights::nothing_was_forbidden", |cluster| Box::pin(rights::nothing_was_forbidden(cluster))),
-        alone("rights::every_right_was_used", |cluster| Box::pin(rights::every_right_was_used(cluster)))
+        learning,
+    ];
+    all.extend(nodes);
+    all.extend([
+        check("chart::install_yaml_applies", |cluster| Box::pin(chart::install_yaml_applies(cluster))),
+        check("rights::nothing_was_forbidden", |cluster| Box::pin(rights::nothing_was_forbidden(cluster))),
+        check("rights::every_right_was_used", |cluster| Box::pin(rights::every_right_was_used(cluster)))
             .with_ignored_flag(!whole),
-    ]
+    ]);
+    all
 }
 
 fn failed(error: anyhow::Error) -> Failed {

@@ -1,10 +1,10 @@
 //! Least rights, computed from the whole run: nothing was forbidden to any operator, and no right was never used.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use cluster::{AuditEvent, Cluster};
+use cluster::{AuditEvent, Cluster, service_account};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::Value;
 
@@ -15,29 +15,45 @@ const ACCOUNT: &str = ":homeostat";
 /// A right, or a use of it: verb, group, resource with its subresource.
 type Right = (String, String, String);
 
-async fn requests(cluster: &Cluster) -> Result<Vec<AuditEvent>> {
-    let events = cluster.audit().await?.into_iter();
+/// The requests of the operators.
+fn ours(events: &[AuditEvent]) -> impl Iterator<Item = &AuditEvent> {
     // What was asked in the name of a policy's account was allowed or forbidden to that account.
-    let ours = events.filter(|event| {
+    events.iter().filter(|event| {
         event.impersonated.is_none()
             && event.user.starts_with("system:serviceaccount:")
             && event.user.ends_with(ACCOUNT)
-    });
-    Ok(ours.collect())
+    })
 }
 
 pub async fn nothing_was_forbidden(cluster: Arc<Cluster>) -> Result<()> {
-    let requests = requests(&cluster).await?;
-    ensure!(!requests.is_empty(), "the audit log has no request of any operator");
-    let forbidden: BTreeSet<_> = requests.iter().filter(|event| event.decision == "forbid").map(used).collect();
+    let events = cluster.audit().await?;
+    ensure!(ours(&events).next().is_some(), "the audit log has no request of any operator");
+    // With the namespace that an operator lives in, its rights are deleted; some stories look at what it does then.
+    let deletes = |event: &&AuditEvent| event.verb == "delete" && event.resource == "namespaces" && event.succeeded();
+    let mut deleted: BTreeMap<String, _> = BTreeMap::new();
+    for event in events.iter().filter(deletes) {
+        // A story may ask for it before its end asks again: what counts is the first time.
+        let at = deleted.entry(service_account(&event.name, "homeostat")).or_insert(event.stage_timestamp);
+        *at = event.stage_timestamp.min(*at);
+    }
+    let rightless = |event: &AuditEvent| deleted.get(&event.user).is_some_and(|at| *at <= event.stage_timestamp);
+    let forbidden = ours(&events).filter(|event| event.decision == "forbid" && !rightless(event));
+    let forbidden: BTreeSet<_> = forbidden.map(used).collect();
     ensure!(forbidden.is_empty(), "forbidden: {forbidden:?}");
     Ok(())
 }
 
 pub async fn every_right_was_used(cluster: Arc<Cluster>) -> Result<()> {
-    let used: BTreeSet<Right> = requests(&cluster).await?.iter().map(used).collect();
+    let used: BTreeSet<Right> = ours(&cluster.audit().await?).map(used).collect();
     // Also what is granted only when asked for.
-    let values = ["capabilities.secrets=true"];
+    let values = [
+        "capabilities.secrets=true",
+        "capabilities.nodes=true",
+        "capabilities.neighbours=true",
+        "capabilities.podNetwork=true",
+        "capabilities.gatewayApi=true",
+        "capabilities.clusterMembers=true",
+    ];
     let granted = granted(&operator::render_with(&cluster, "shop", &["shop"], &values).await?)?;
     let everywhere = self::granted(&operator::render_with(&cluster, "shop", &[], &values).await?)?;
     // Only who looks after all namespaces knows what is used of a budget.

@@ -30,6 +30,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use clap::Parser;
 use homeostat::clock;
+use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -56,7 +57,8 @@ enum Patient {
         #[arg(long)]
         require_tls: bool,
     },
-    /// Asks a server all the time, and tells on port 8081 how many answers were good and bad.
+    /// Asks a server all the time, and tells on port 8081 how many answers were good and bad,
+    /// for people (`/counts`) and for Prometheus (`/metrics`).
     Client {
         /// `host:port` of the server.
         #[arg(long)]
@@ -252,9 +254,14 @@ async fn live(State(server): State<Arc<Server>>) -> StatusCode {
 async fn metrics(State(server): State<Arc<Server>>) -> String {
     let (good, bad) = (server.good.load(Ordering::Relaxed), server.bad.load(Ordering::Relaxed));
     let milliseconds = server.milliseconds.load(Ordering::Relaxed);
+    let counted = counted(good, bad);
+    format!("{counted}# TYPE answer_milliseconds_total counter\nanswer_milliseconds_total {milliseconds}\n")
+}
+
+/// Good and bad answers in Prometheus' text format.
+fn counted(good: u64, bad: u64) -> String {
     format!(
-        "# TYPE answers counter\nanswers_total{{kind=\"good\"}} {good}\nanswers_total{{kind=\"bad\"}} {bad}\n\
-         # TYPE answer_milliseconds counter\nanswer_milliseconds_total {milliseconds}\n"
+        "# TYPE answers_total counter\nanswers_total{{kind=\"good\"}} {good}\nanswers_total{{kind=\"bad\"}} {bad}\n"
     )
 }
 
@@ -266,17 +273,21 @@ async fn set_fault(
     StatusCode::OK
 }
 
-/// What the client counted, and how the last answers were: `true` for a bad one.
+/// What the client counted, how the last answers were (`true` for a bad one), and when the last bad one came.
 #[derive(Default)]
 struct Counts {
     good: u64,
     bad: u64,
     last: VecDeque<bool>,
+    last_bad: Option<Timestamp>,
 }
 
 impl Counts {
     fn add(&mut self, bad: bool) {
         *(if bad { &mut self.bad } else { &mut self.good }) += 1;
+        if bad {
+            self.last_bad = Some(clock::now());
+        }
         self.last.push_back(bad);
         if self.last.len() > REMEMBERED {
             self.last.pop_front();
@@ -287,7 +298,10 @@ impl Counts {
 async fn ask(target: String, every: Duration, parallel: usize) -> Result<()> {
     let counts = Arc::new(Mutex::new(Counts::default()));
     let listener = TcpListener::bind("0.0.0.0:8081").await.context("listen on port 8081")?;
-    let app = Router::new().route("/counts", get(told)).with_state(Arc::clone(&counts));
+    let app = Router::new()
+        .route("/counts", get(told))
+        .route("/metrics", get(told_to_prometheus))
+        .with_state(Arc::clone(&counts));
     let mut asking = JoinSet::new();
     for _ in 0..parallel {
         let (target, counts) = (target.clone(), Arc::clone(&counts));
@@ -305,7 +319,15 @@ async fn ask(target: String, every: Duration, parallel: usize) -> Result<()> {
 async fn told(State(counts): State<Arc<Mutex<Counts>>>) -> String {
     let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
     let recent = counts.last.iter().filter(|bad| **bad).count();
-    format!("good {} bad {} recently {recent} of {}\n", counts.good, counts.bad, counts.last.len())
+    let ago = counts
+        .last_bad
+        .map_or_else(|| "never".to_owned(), |at| clock::now().duration_since(at).as_millis().to_string());
+    format!("good {} bad {} recently {recent} of {} last {ago}\n", counts.good, counts.bad, counts.last.len())
+}
+
+async fn told_to_prometheus(State(counts): State<Arc<Mutex<Counts>>>) -> String {
+    let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    counted(counts.good, counts.bad)
 }
 
 /// One question on a connection of its own, so that every answer meets the Service's choice anew.

@@ -38,7 +38,14 @@ fn heal_once(world: &mut World, kind: MemberKind, name: &str) {
 
 #[test]
 fn each_kind_that_is_restored_alone_is_put_back() {
-    for kind in [MemberKind::ServiceAccount, MemberKind::Ingress, MemberKind::HorizontalPodAutoscaler] {
+    let kinds = [
+        MemberKind::ServiceAccount,
+        MemberKind::Ingress,
+        MemberKind::HttpRoute,
+        MemberKind::GrpcRoute,
+        MemberKind::HorizontalPodAutoscaler,
+    ];
+    for kind in kinds {
         let mut world = with(kind, "own");
         break_by(&mut world, kind, "own");
         heal_once(&mut world, kind, "own");
@@ -60,6 +67,19 @@ fn what_is_only_compared_or_ignored_is_never_written() {
         world.assert_holds(Reason::NoChangeToRevert);
         assert!(world.effects.is_empty(), "{policy:?}");
     }
+}
+
+#[test]
+fn routes_that_may_not_be_looked_at_any_more_are_neither_missed_nor_written() {
+    let mut world = with(MemberKind::HttpRoute, "own");
+    world.facts.ceiling.gateway_api = false;
+    world.facts.objects.clear();
+    world.run(120);
+    assert!(world.facts.recoveries.is_empty(), "{:?}", world.facts.recoveries);
+    world.release_bad("v2", Behaviour::CrashLoop);
+    world.run_until_closed(900);
+    world.assert_closed(Outcome::Recovered, Reason::Verified);
+    assert_eq!((world.count(Remediation::RestoreTemplate), world.count(Remediation::RestoreObject)), (1, 0));
 }
 
 #[test]

@@ -138,6 +138,20 @@ fn a_persons_change_supersedes_at_every_phase() {
     ends(|world| world.release("fixed"), Outcome::Superseded, Reason::Superseded);
 }
 
+/// Nothing of ours is in its way: no pause, no pod that we keep.
+#[test]
+fn a_persons_fix_takes_effect_at_every_phase() {
+    for at in ALL {
+        let mut world = world_at(at);
+        world.release("fixed");
+        world.run(120);
+        let fixed = world.facts.present_revisions().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let serving = world.facts.live_pods().filter(|pod| pod.ready && fixed.contains(&pod.revision)).count();
+        assert_eq!((serving, world.target().digest.clone()), (5, deployment("fixed")), "{at:?}");
+        assert!(world.facts.quarantined.is_empty() && !world.target().paused, "{at:?}");
+    }
+}
+
 #[test]
 fn a_persons_change_of_the_config_map_supersedes_at_every_phase() {
     ends(|world| world.configure("fixed"), Outcome::Superseded, Reason::Superseded);

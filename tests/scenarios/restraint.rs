@@ -141,8 +141,8 @@ fn traffic_does_not_move_to_a_standby_without_a_ready_pod() {
     world.facts.standby_pods.iter_mut().for_each(|pod| pod.ready = false);
     world.dependency_down = true;
     world.run(60);
-    world.assert_holds(Reason::LastHealthyCopy);
+    world.assert_holds(Reason::StandbyTooSmall);
     assert!(world.effects.is_empty());
-    world.facts.standby_pods[1].ready = true;
+    world.facts.standby_pods.iter_mut().for_each(|pod| pod.ready = true);
     world.run_until(5, |world| world.count(Remediation::SwitchService) == 1);
 }

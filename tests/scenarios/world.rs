@@ -10,18 +10,26 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use homeostat::api::policy::{Actions, Failback, Failover, Isolate, Mode, Rollback, TargetRef, Via};
+use homeostat::api::policy::{Actions, Failback, Failover, Isolate, Mode, Rollback, TargetRef};
 use homeostat::api::recovery::{Approval, ApprovalDecision, RecoverySpec, Remedy};
 use homeostat::api::stable_state::{FieldOwner, Review};
+use homeostat::api::via::{RouteVia, Via};
 use homeostat::api::{
-    Duration, Journal, Outcome, Phase, Reason, RecoveryPolicySpec, RecoveryPolicyStatus, Remediation,
+    Check, Duration, Journal, Outcome, Phase, Reason, RecoveryPolicySpec, RecoveryPolicyStatus, Remediation,
 };
 use homeostat::api::{Step, StepState};
+use homeostat::plan::bonds::Bonds;
+use homeostat::plan::cuts::{Cut, CutFacts, Network};
 use homeostat::plan::facts::*;
 use homeostat::plan::fleet::{Limits, Who, under_action};
 use homeostat::plan::member::MemberKind;
+use homeostat::plan::neighbours::NeighbourFacts;
+use homeostat::plan::nodes::NodeSight;
+use homeostat::plan::posture::{Place, Posture};
+use homeostat::plan::pre_scale::AutoscalerFacts;
 use homeostat::plan::register::{Fate, Register};
 use homeostat::plan::soak::Earned;
+use homeostat::plan::weights::{self, Backend};
 use homeostat::plan::{self, Facts, Fleet, Memory, Plan, Receipt, Record, Rehearse, Turn, closure, content, receipt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -86,18 +94,32 @@ pub struct World {
     pub bad_pods: BTreeSet<String>,
     /// Their nodes cannot get the image that the others have.
     pub unpulled_pods: BTreeSet<String>,
+    /// Why no pod is admitted that is not there yet.
+    pub pods_refused: Option<String>,
     stalled_pods: BTreeSet<String>,
     /// Endpoints are behind: they still offer these.
     pub endpoints_lag: Option<BTreeSet<String>>,
-    /// Something outside that every pod of the target needs is gone.
+    /// Something outside that every pod of the target needs is gone; cut off from it they do without.
     pub dependency_down: bool,
+    /// Nodes that are ready, and make every pod crash.
+    pub sick_nodes: BTreeSet<String>,
     /// What a rehearsal of a state answers, by digest of its Deployment; else it is feasible.
     pub feasibilities: BTreeMap<String, Feasibility>,
     /// All answers that were given, in order, each with whether a decision waited for it.
     pub rehearsed: Vec<(Rehearsal, bool)>,
+    /// What the metrics provider answers now, whatever it is asked; `None`: the answer is under way for ever.
+    pub metrics: Option<Result<f64, String>>,
+    /// How often it was asked.
+    pub asked: usize,
     /// Remediations that the API server refuses for good.
     pub refused: BTreeSet<Remediation>,
+    /// Recoveries whose NetworkPolicy for a quarantine exists.
+    pub networks: BTreeSet<String>,
+    /// The story itself left something behind.
+    pub left_behind: bool,
     pub last: Option<Plan>,
+    /// What was earned, with its evidence.
+    pub earned: Vec<Earned>,
     /// What the operator last looked at.
     seen: Option<Facts>,
     /// Objects whose fields are ours.
@@ -105,6 +127,8 @@ pub struct World {
     inside: BTreeMap<String, Inside>,
     progress: Timestamp,
     serial: u32,
+    /// No further pod of the standby can be created.
+    pub full: bool,
     /// The fleet that this world is one target of, if there are others.
     office: Option<Rc<RefCell<Office>>>,
 }
@@ -113,6 +137,7 @@ pub struct World {
 #[derive(Default)]
 pub struct Office {
     pub register: Register,
+    pub bonds: Bonds,
     pub limits: Limits,
     /// Those who have to look again because of what another one did.
     pub woken: BTreeSet<Who>,
@@ -120,6 +145,11 @@ pub struct Office {
 
 pub fn deployment(version: &str) -> String {
     content::digest(&format!("deployment {version}"))
+}
+
+/// The image of a version.
+pub fn image(version: &str) -> String {
+    format!("registry.example/shop/web:{version}")
 }
 
 pub fn template(deployment: &str) -> String {
@@ -145,14 +175,29 @@ fn deployment_of(name: &str, replicas: i32, version: &str) -> Workload {
         uid: format!("uid-of-{name}-1"),
         generation: 1,
         template: template(&digest),
+        body: digest.clone(),
+        posture: posture(),
+        images: BTreeSet::from([image(version)]),
         digest,
         replicas,
+        rollout_keeps: replicas,
         progress_deadline: 600,
         selector: labels(name),
         labels: labels(name),
         field_owner: Some(FieldOwner { manager: "helm".into(), operation: "Update".into() }),
         ..Workload::default()
     }
+}
+
+/// What the only container of every version is allowed, unless somebody hardens it.
+fn posture() -> Posture {
+    let allows = ["host path /data", "privileged", "root"].map(str::to_owned).into();
+    Posture(BTreeMap::from([("container web".to_owned(), Place { allows, ..Place::default() })]))
+}
+
+/// The digest of a content: that of the version, if its posture is the usual one.
+fn digest_of(body: &str, allowed: &Posture) -> String {
+    if *allowed == posture() { body.to_owned() } else { content::digest(&format!("{body} {allowed:?}")) }
 }
 
 fn policy() -> PolicyFacts {
@@ -169,6 +214,7 @@ fn policy() -> PolicyFacts {
 fn facts(replicas: i32) -> Facts {
     let mut web = deployment_of("web", replicas, "v1");
     web.config_maps = BTreeSet::from(["settings".to_owned()]);
+    web.read_at_start = BTreeSet::from([(MemberKind::ConfigMap, "settings".to_owned())]);
     let service = ServiceFacts {
         name: "web".into(),
         uid: "uid-of-service".into(),
@@ -180,7 +226,15 @@ fn facts(replicas: i32) -> Facts {
         policy_name: "web".into(),
         policy: Some(policy()),
         sight: Sight { blind: vec![], malformed: vec![] },
-        ceiling: Ceiling { mode: Mode::Enforce, suspended: false, secrets: true },
+        ceiling: Ceiling {
+            mode: Mode::Enforce,
+            suspended: false,
+            secrets: true,
+            neighbours: true,
+            pod_network: false,
+            gateway_api: true,
+            cluster_members: true,
+        },
         target: Some(web),
         revisions: vec![],
         pods: vec![],
@@ -190,10 +244,17 @@ fn facts(replicas: i32) -> Facts {
         services: vec![service],
         standby: None,
         standby_pods: vec![],
+        standby_autoscalers: vec![],
+        neighbours: vec![],
+        network: Network::default(),
+        marks: vec![],
         states: vec![],
         recoveries: vec![],
         rehearsals: Rehearsals { every: Some(Duration::minutes(5)), answers: vec![] },
+        checks: vec![],
         fleet: Fleet::default(),
+        nodes: NodeSight::Off,
+        lost: None,
     }
 }
 
@@ -211,18 +272,26 @@ impl World {
             behaviours: BTreeMap::new(),
             bad_pods: BTreeSet::new(),
             unpulled_pods: BTreeSet::new(),
+            pods_refused: None,
             stalled_pods: BTreeSet::new(),
             endpoints_lag: None,
             dependency_down: false,
+            sick_nodes: BTreeSet::new(),
             feasibilities: BTreeMap::new(),
             rehearsed: vec![],
+            metrics: Some(Ok(0.0)),
+            asked: 0,
             refused: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            left_behind: false,
             last: None,
+            earned: vec![],
             seen: None,
             owned: BTreeSet::new(),
             inside: BTreeMap::new(),
             progress: now,
             serial: 0,
+            full: false,
             office: None,
         };
         world.configure("good");
@@ -234,24 +303,65 @@ impl World {
         Self::new(replicas).soaked()
     }
 
+    /// The same, by another name.
+    pub fn stable_as(name: &str, replicas: i32) -> Self {
+        let mut world = Self::new(replicas);
+        world.target_mut().name = name.into();
+        world.spec().target_ref.name = name.into();
+        world.soaked()
+    }
+
     /// With a standby and leave to use it; has earned its stable state.
     pub fn with_standby(failback: Failback) -> Self {
         let mut world = Self::new(3);
-        let mut standby = deployment_of("standby", 2, "standby");
-        (standby.observed_generation, standby.available_replicas) = (1, 2);
+        let now = world.now;
+        let mut standby = deployment_of("standby", 3, "standby");
+        (standby.observed_generation, standby.available_replicas) = (1, 3);
         world.facts.standby = Some(standby);
         let pod = |n: u32| PodFacts {
             name: format!("standby-{n}"),
             uid: format!("uid-of-standby-pod-{n}"),
             labels: labels("standby"),
+            created: now,
             ready: true,
+            ready_since: Some(now),
             ..PodFacts::default()
         };
-        world.facts.standby_pods = vec![pod(1), pod(2)];
+        world.facts.standby_pods = vec![pod(1), pod(2), pod(3)];
         let reference = TargetRef { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "standby".into() };
-        world.spec().actions.failover =
-            Some(Failover { standby: reference, via: Via { service: "web".into() }, failback });
+        world.spec().actions.failover = Some(Failover {
+            standby: reference,
+            via: Via { service: Some("web".into()), ..Via::default() },
+            failback,
+            min_capacity: "100%".into(),
+        });
         world.soaked()
+    }
+
+    /// The same, with traffic that is moved by the weights of a route, which belongs to the stable state.
+    pub fn with_route(failback: Failback) -> Self {
+        let mut world = Self::with_standby(failback);
+        let standby = "standby".to_owned();
+        let service =
+            ServiceFacts { name: standby.clone(), uid: "uid-of-standby-service".into(), ..ServiceFacts::default() };
+        world.facts.services.push(ServiceFacts { selector: labels("standby"), ..service });
+        world.attach(MemberKind::HttpRoute, "web", "routed");
+        let backend = |place, service: &str, weight| Backend { rule: 0, place, service: service.into(), weight };
+        world.route().backends = vec![backend(0, "web", 1), backend(1, "standby", 0)];
+        let steps = vec![20, 50, 100];
+        let http_route = Some(RouteVia { name: "web".into(), standby_service: standby, steps });
+        world.spec().actions.failover.as_mut().unwrap().via = Via { http_route, ..Via::default() };
+        world.run(90);
+        assert_eq!(world.facts.states.len(), 2, "the route is to be a part of the newest");
+        world
+    }
+
+    pub fn route(&mut self) -> &mut ObjectFacts {
+        self.facts.objects.iter_mut().find(|object| object.kind == MemberKind::HttpRoute).unwrap()
+    }
+
+    pub fn via_route(&mut self) -> &mut RouteVia {
+        self.spec().actions.failover.as_mut().unwrap().via.http_route.as_mut().unwrap()
     }
 
     fn soaked(mut self) -> Self {
@@ -302,10 +412,42 @@ impl World {
         let digest = deployment(version);
         let now = self.now;
         let target = self.target_mut();
-        target.template = template(&digest);
-        target.digest = digest;
+        target.body = digest;
+        target.images = BTreeSet::from([image(version)]);
+        target.digest = digest_of(&target.body, &target.posture);
+        target.template = template(&target.digest);
         target.generation += 1;
         self.progress = now;
+        self.behave_as_its_version();
+    }
+
+    /// Somebody changes what the target's container is allowed.
+    pub fn secure(&mut self, change: impl FnOnce(&mut BTreeSet<String>)) {
+        let now = self.now;
+        let target = self.target_mut();
+        change(&mut target.posture.0.get_mut("container web").unwrap().allows);
+        target.digest = digest_of(&target.body, &target.posture);
+        target.template = template(&target.digest);
+        target.generation += 1;
+        self.progress = now;
+        self.behave_as_its_version();
+    }
+
+    /// Somebody forbids the target's container something.
+    pub fn forbid(&mut self, what: &str) {
+        self.secure(|allows| assert!(allows.remove(what), "{what} is forbidden already"));
+    }
+
+    pub fn allowed(&self, what: &str) -> bool {
+        self.target().posture.0["container web"].allows.contains(what)
+    }
+
+    fn behave_as_its_version(&mut self) {
+        let target = self.target();
+        let (digest, body) = (target.digest.clone(), target.body.clone());
+        if let Some(behaviour) = self.behaviours.get(&body).copied() {
+            self.behaviours.insert(digest, behaviour);
+        }
     }
 
     /// Deploys `version`, which behaves like this.
@@ -326,6 +468,7 @@ impl World {
             sealed_copy: None,
             serving_others: BTreeSet::new(),
             field_owner: owner,
+            git_ops: None,
         };
         self.facts.config_maps.insert("settings".into(), map);
     }
@@ -420,6 +563,25 @@ impl World {
         self.progress = self.now;
     }
 
+    /// Somebody deletes the target, and its pods with it.
+    pub fn delete_target(&mut self) {
+        self.facts.target = None;
+        self.facts.pods.clear();
+        self.facts.revisions.clear();
+        self.offer();
+    }
+
+    /// Somebody creates the target anew.
+    pub fn create_target(&mut self, replicas: i32, version: &str) {
+        self.serial += 1;
+        let name = self.spec().target_ref.name.clone();
+        let mut fresh = deployment_of(&name, replicas, version);
+        fresh.uid = format!("uid-of-web-anew-{}", self.serial);
+        fresh.config_maps = BTreeSet::from(["settings".to_owned()]);
+        self.facts.target = Some(fresh);
+        self.progress = self.now;
+    }
+
     /// From now on a rehearsal of the states with this version answers so.
     pub fn rehearsal_says(&mut self, version: &str, feasibility: Feasibility) {
         self.feasibilities.insert(deployment(version), feasibility);
@@ -432,6 +594,7 @@ impl World {
     pub fn lose_memory(&mut self) {
         self.memory = Memory::default();
         self.facts.rehearsals.answers.clear();
+        self.facts.checks.clear();
         self.seen = None;
     }
 
@@ -533,6 +696,7 @@ impl World {
         self.roll();
         self.live();
         self.count_pods();
+        self.autoscale();
         self.offer();
     }
 
@@ -556,7 +720,8 @@ impl World {
     }
 
     fn progress_made(&self) -> (usize, usize, usize, Vec<RecoveryFacts>) {
-        (self.effects.len(), self.rehearsed.len(), self.facts.states.len(), self.facts.recoveries.clone())
+        let asked = self.rehearsed.len() + self.asked;
+        (self.effects.len(), asked, self.facts.states.len(), self.facts.recoveries.clone())
     }
 
     // ---- the operator
@@ -580,6 +745,7 @@ impl World {
         self.memory = if crash.is_some() { Memory::default() } else { plan.memory.clone() };
         if crash.is_some() {
             self.facts.rehearsals.answers.clear();
+            self.facts.checks.clear();
         }
         self.last = Some(plan.clone());
         if crash == Some(Crash::BeforeRecord) {
@@ -603,6 +769,15 @@ impl World {
         self.facts.recoveries.retain(|recovery| !plan.expired.recoveries.contains(&recovery.name));
         plan.earned.iter().for_each(|earned| self.keep(earned));
         plan.rehearse.iter().for_each(|request| self.rehearse(request));
+        plan.ask.iter().for_each(|check| self.ask(check));
+    }
+
+    fn ask(&mut self, check: &Check) {
+        let Some(found) = self.metrics.clone() else { return };
+        let Check { provider, query, .. } = check.clone();
+        self.asked += 1;
+        self.facts.checks.retain(|known| known.provider != provider || known.query != query);
+        self.facts.checks.push(CheckAnswer { provider, query, at: self.now, found });
     }
 
     fn rehearse(&mut self, request: &Rehearse) {
@@ -625,11 +800,14 @@ impl World {
         let Some(office) = &self.office else { return plan::step(&self.facts, self.memory.clone(), self.now) };
         let mut office = office.borrow_mut();
         self.facts.fleet = office.register.fleet(&who, &office.limits, self.now);
+        self.facts.fleet.ties = office.bonds.ties(&who, &self.facts);
         let plan = plan::step(&self.facts, self.memory.clone(), self.now);
         if office.register.note(&who, &self.facts, &plan, true) {
             let next = office.register.next(&office.limits, self.now);
             office.woken.extend(next);
         }
+        let related = office.bonds.note(&who, &self.facts, &plan);
+        office.woken.extend(related);
         plan
     }
 
@@ -652,7 +830,7 @@ impl World {
     fn record(&mut self, turn: &Turn) {
         match &turn.record {
             Some(Record::Open(opening)) => {
-                let spec = RecoverySpec { opening: (**opening).clone(), approval: None, abort: false, failback: false };
+                let spec = RecoverySpec::opened((**opening).clone());
                 let (name, journal) = (turn.recovery.clone(), (**opening).clone());
                 self.written.push(journal.clone());
                 self.facts.recoveries.push(RecoveryFacts { name, version: String::new(), spec, journal });
@@ -692,31 +870,38 @@ impl World {
     }
 
     fn keep(&mut self, earned: &Earned) {
+        self.earned.push(earned.clone());
         assert_eq!(Some(&earned.digest), closure::live_digest(&self.facts).as_ref());
         let target = self.target().clone();
         let mut members = vec![];
         let live = closure::live_members(&self.facts).unwrap_or_default().into_iter();
         let live: Vec<_> = live.map(|(kind, name, _, digest)| (kind, name.to_owned(), digest.to_owned())).collect();
+        let config_maps = live.iter().filter(|(kind, ..)| *kind == MemberKind::ConfigMap).map(|(_, name, _)| name);
+        let config_maps: Vec<_> = config_maps.cloned().collect();
         for (kind, name, digest) in live {
-            if !matches!(kind, MemberKind::Deployment | MemberKind::ConfigMap) {
+            if !kind.workload() && kind != MemberKind::ConfigMap {
                 let copy = self.copy_secret(kind, &name);
-                members.push(member(kind.name(), &name, digest, copy, None));
+                let found = self.facts.object(kind, &name);
+                let posture = found.map(|found| found.posture.clone()).unwrap_or_default();
+                let scaling = found.and_then(|found| found.scaling.clone());
+                members.push(MemberFacts { posture, scaling, ..member(kind.name(), &name, digest, copy, None) });
             }
         }
-        for name in &target.config_maps {
+        for name in &config_maps {
             let Some(map) = self.facts.config_maps.get(name).cloned() else { continue };
             let copy = format!("copy-{}", &map.digest[..8]);
             let kept = ConfigMapFacts { name: copy.clone(), sealed_copy: Some(true), ..map.clone() };
             self.facts.config_maps.insert(copy.clone(), kept);
             members.push(member("ConfigMap", name, map.digest, copy, map.field_owner));
         }
-        members.push(member("Deployment", "web", target.digest, String::new(), target.field_owner));
+        let itself = member(target.kind.name(), &target.name, target.digest, String::new(), target.field_owner);
+        members.push(MemberFacts { body: target.body, posture: target.posture, images: target.images, ..itself });
         self.facts.states.push(StateFacts {
             name: format!("web-{}", &earned.digest[..8]),
             uid: format!("uid-of-state-{}", self.serial),
             digest: earned.digest.clone(),
             groups: closure::groups(&self.facts),
-            target: "web".into(),
+            target: target.name.clone(),
             replicas: earned.replicas,
             members,
             created: self.now,
@@ -760,15 +945,67 @@ impl World {
             Remediation::RestoreObject => self.restore_object(step),
             Remediation::RemoveObject => self.remove_object(step),
             Remediation::RestoreTemplate => self.restore_template(recovery, step),
-            Remediation::HandBackFields => match self.owned.remove(&step.object.uid) {
+            Remediation::RecreateWorkload => self.recreate(recovery, step),
+            Remediation::RenewPods => self.renew(step),
+            Remediation::HandBackFields => {
+                let target = self.found_target(step).filter(|target| target.recreated_by.as_deref() == Some(recovery));
+                let marked = target.is_some_and(|target| target.recreated_by.take().is_some());
+                match self.owned.remove(&step.object.uid) || marked {
+                    true => Receipt::Done,
+                    false => Receipt::AlreadyDone,
+                }
+            }
+            Remediation::QuarantinePod => self.quarantine(recovery, step),
+            Remediation::EvictPod | Remediation::DeleteLostPod => self.drop_pod(step),
+            Remediation::CordonNode => self.cordon(recovery, step),
+            Remediation::UncordonNode => self.uncordon(recovery, step),
+            Remediation::DeletePod => self.delete_pod(recovery, step),
+            Remediation::SwitchService | Remediation::ReturnService => self.point_service(recovery, step),
+            Remediation::SwitchRoute | Remediation::ShiftRoute | Remediation::ReturnRoute => {
+                self.move_route(recovery, step)
+            }
+            Remediation::DenyPodNetwork => match self.networks.insert(recovery.to_owned()) {
                 true => Receipt::Done,
                 false => Receipt::AlreadyDone,
             },
-            Remediation::QuarantinePod => self.quarantine(recovery, step),
-            Remediation::EvictPod => unreachable!("the target is a Deployment"),
-            Remediation::DeletePod => self.delete_pod(recovery, step),
-            Remediation::SwitchService | Remediation::ReturnService => self.point_service(recovery, step),
+            Remediation::AllowPodNetwork => match self.networks.remove(recovery) {
+                true => Receipt::Done,
+                false => Receipt::AlreadyDone,
+            },
+            Remediation::CutDependency => self.cut(recovery, step),
+            Remediation::ReleaseDependency => self.end_cut(recovery, step),
+            Remediation::StopNeighbour => self.stop_neighbour(recovery, step),
+            Remediation::ReleaseNeighbour => self.release_neighbour(recovery, step),
+            Remediation::PreScaleStandby => self.raise(recovery, step),
+            Remediation::ReleaseStandby => self.lower(recovery, step),
         }
+    }
+
+    fn cut(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let name = step.object.name.clone();
+        let cut = Cut::of(step).expect("a step that says what is cut off");
+        let spec = cut.spec(&self.facts.namespace).expect("a cut that selects something");
+        let digest = content::digest_of(MemberKind::NetworkPolicy, &json!({"spec": spec}));
+        let network = &mut self.facts.network;
+        let made = CutFacts { name: name.clone(), recovery: recovery.to_owned(), digest };
+        match network.cuts.iter().find(|cut| cut.name == name) {
+            Some(known) if *known == made => return Receipt::AlreadyDone,
+            Some(_) => return Receipt::Refused("it is there already".into()),
+            None => {}
+        }
+        assert!(network.limits.is_empty(), "a cut beside {:?} loosens", network.limits);
+        network.limits.insert(name);
+        network.cuts.push(made);
+        Receipt::Done
+    }
+
+    fn end_cut(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let network = &mut self.facts.network;
+        let at = network.cuts.iter().position(|cut| cut.name == step.object.name && cut.recovery == recovery);
+        let Some(at) = at else { return Receipt::AlreadyDone };
+        network.limits.remove(&step.object.name);
+        network.cuts.remove(at);
+        Receipt::Done
     }
 
     fn found_target(&mut self, step: &Step) -> Option<&mut Workload> {
@@ -804,9 +1041,15 @@ impl World {
 
     fn restore_template(&mut self, recovery: &str, step: &Step) -> Receipt {
         let now = self.now;
+        let mut members = self.facts.states.iter().flat_map(|state| &state.members);
+        let stable = members.find(|member| member.kind == step.object.kind && member.digest == step.to).cloned();
         let Some(target) = self.found_target(step) else { return Receipt::Gone };
         let ours = target.frozen_by.as_deref() == Some(recovery);
-        if target.digest == step.to && !ours {
+        let keeps = !step.keeps.is_empty();
+        let there = stable.as_ref().is_some_and(|stable| {
+            keeps && target.body == stable.body && target.posture == stable.posture.keeping(&target.posture)
+        });
+        if (target.digest == step.to || there) && !ours {
             return Receipt::AlreadyDone;
         }
         if target.paused && !ours {
@@ -815,8 +1058,48 @@ impl World {
         if target.digest != step.to && target.digest != step.from {
             return Receipt::Moved("its template was changed meanwhile".into());
         }
-        (target.digest, target.template) = (step.to.clone(), template(&step.to));
+        // What was recorded of this version, by whichever state.
+        let recorded = stable.expect("content to restore");
+        target.posture = match step.keeps.is_empty() {
+            true => recorded.posture,
+            false => recorded.posture.keeping(&target.posture),
+        };
+        target.body = recorded.body;
+        target.images = recorded.images;
+        target.digest = if keeps { digest_of(&target.body, &target.posture) } else { step.to.clone() };
+        target.template = template(&target.digest);
         (target.paused, target.frozen_by) = (false, None);
+        target.generation += 1;
+        self.progress = now;
+        self.behave_as_its_version();
+        Receipt::Done
+    }
+
+    fn recreate(&mut self, recovery: &str, step: &Step) -> Receipt {
+        match &self.facts.target {
+            Some(target) if target.recreated_by.as_deref() == Some(recovery) => return Receipt::AlreadyDone,
+            Some(_) => return Receipt::Moved("somebody created it meanwhile".into()),
+            None => {}
+        }
+        self.create_target(load(&step.from), "v1");
+        let target = self.target_mut();
+        (target.digest, target.template) = (step.to.clone(), template(&step.to));
+        target.recreated_by = Some(recovery.to_owned());
+        Receipt::Done
+    }
+
+    /// The template is another one for its controller, and the content the same.
+    fn renew(&mut self, step: &Step) -> Receipt {
+        let now = self.now;
+        let fresh = template(&format!("{} renewed {}", step.from, step.to));
+        let Some(target) = self.found_target(step) else { return Receipt::Gone };
+        if target.template == fresh {
+            return Receipt::AlreadyDone;
+        }
+        if target.digest != step.from {
+            return Receipt::Moved("its template was changed meanwhile".into());
+        }
+        target.template = fresh;
         target.generation += 1;
         self.progress = now;
         Receipt::Done
@@ -853,6 +1136,11 @@ impl World {
         }
         if object.uid != step.object.uid || object.digest != step.from {
             return Receipt::Moved("its content was changed meanwhile".into());
+        }
+        let recorded = self.facts.states.iter().flat_map(|state| &state.members);
+        let mut recorded = recorded.filter(|member| member.kind == step.object.kind && member.name == step.object.name);
+        if let Some(member) = recorded.rfind(|member| member.digest == step.to) {
+            object.posture = member.posture.clone();
         }
         object.digest = step.to.clone();
         object.certificate = certificate;
@@ -908,7 +1196,124 @@ impl World {
         Receipt::Done
     }
 
+    fn move_route(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let Some(route) = self.facts.objects.iter_mut().find(|object| object.uid == step.object.uid) else {
+            return Receipt::Gone;
+        };
+        let away = step.remediation != Remediation::ReturnRoute;
+        let present = weights::recorded(&route.backends);
+        if present == step.to && away == route.switched_by.is_some() {
+            return Receipt::AlreadyDone;
+        }
+        if present != step.from {
+            return Receipt::Moved("its weights were changed meanwhile".into());
+        }
+        route.backends = weights::read(&step.to);
+        route.switched_by = away.then(|| recovery.to_owned());
+        Receipt::Done
+    }
+
+    fn neighbour(&mut self, step: &Step) -> Option<&mut NeighbourFacts> {
+        self.facts.neighbours.iter_mut().find(|neighbour| neighbour.uid == step.object.uid)
+    }
+
+    fn stop_neighbour(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let was = load(&step.from);
+        let Some(neighbour) = self.neighbour(step) else { return Receipt::Gone };
+        if neighbour.stopped_by.as_deref() == Some(recovery) && neighbour.load == 0 {
+            return Receipt::AlreadyDone;
+        }
+        if neighbour.load != was {
+            return Receipt::Moved("how much of it runs was changed meanwhile".into());
+        }
+        (neighbour.load, neighbour.stopped_by) = (0, Some(recovery.to_owned()));
+        Receipt::Done
+    }
+
+    fn release_neighbour(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let was = load(&step.to);
+        let Some(neighbour) = self.neighbour(step) else { return Receipt::Gone };
+        if neighbour.stopped_by.as_deref() != Some(recovery) {
+            return Receipt::AlreadyDone;
+        }
+        if neighbour.load == 0 {
+            neighbour.load = was;
+        }
+        neighbour.stopped_by = None;
+        Receipt::Done
+    }
+
     // ---- the Deployment controller and the kubelet
+
+    // ---- the standby's autoscaler
+
+    /// The standby has an autoscaler with these bounds.
+    pub fn autoscaled(&mut self, name: &str, least: i32, most: i32) {
+        self.facts.standby_autoscalers.push(AutoscalerFacts {
+            name: name.into(),
+            uid: format!("uid-of-{name}"),
+            of_standby: true,
+            least,
+            most,
+            field_owner: Some(FieldOwner { manager: "helm".into(), operation: "Apply".into() }),
+            ..AutoscalerFacts::default()
+        });
+    }
+
+    pub fn autoscaler(&mut self) -> &mut AutoscalerFacts {
+        self.facts.standby_autoscalers.first_mut().expect("an autoscaler")
+    }
+
+    /// Brings what is missing, one pod a second.
+    fn autoscale(&mut self) {
+        let least =
+            self.facts.standby_autoscalers.iter().filter(|found| found.of_standby).map(|found| found.least).max();
+        let (Some(standby), Some(least)) = (&mut self.facts.standby, least) else { return };
+        standby.replicas = standby.replicas.max(least);
+        if self.full || standby.available_replicas >= standby.replicas {
+            return;
+        }
+        standby.available_replicas += 1;
+        let pod = PodFacts {
+            name: format!("standby-more-{}", standby.available_replicas),
+            uid: format!("uid-of-standby-pod-more-{}", standby.available_replicas),
+            labels: labels("standby"),
+            created: self.now,
+            ready: true,
+            ready_since: Some(self.now),
+            ..PodFacts::default()
+        };
+        self.facts.standby_pods.push(pod);
+    }
+
+    fn raise(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let Some(found) = self.facts.standby_autoscalers.iter_mut().find(|found| found.uid == step.object.uid) else {
+            return Receipt::Gone;
+        };
+        match found.scaled_by.as_deref() {
+            Some(by) if by == recovery && found.least == load(&step.to) => return Receipt::AlreadyDone,
+            None if found.least == load(&step.from) => {}
+            _ => return Receipt::Moved("its minReplicas were changed meanwhile".into()),
+        }
+        found.least = load(&step.to);
+        found.scaled_by = Some(recovery.to_owned());
+        self.owned.insert(step.object.uid.clone());
+        Receipt::Done
+    }
+
+    fn lower(&mut self, recovery: &str, step: &Step) -> Receipt {
+        let Some(found) = self.facts.standby_autoscalers.iter_mut().find(|found| found.uid == step.object.uid) else {
+            return Receipt::Gone;
+        };
+        if found.scaled_by.as_deref() != Some(recovery) {
+            return Receipt::AlreadyDone;
+        }
+        if found.least == load(&step.from) {
+            found.least = load(&step.to);
+        }
+        found.scaled_by = None;
+        Receipt::Done
+    }
 
     fn roll(&mut self) {
         let Some(mut target) = self.facts.target.clone() else { return };
@@ -934,7 +1339,7 @@ impl World {
     fn scale(&mut self, target: &Workload, revision: &str) {
         let wanted = usize::try_from(target.replicas).unwrap();
         self.facts.pods.retain(|pod| pod.revision == revision || pod.ready);
-        while self.facts.pods.len() <= wanted && self.of(revision) < wanted {
+        while self.pods_refused.is_none() && self.facts.pods.len() <= wanted && self.of(revision) < wanted {
             self.create_pod(target, revision);
         }
         let ready = self.facts.pods.iter().filter(|pod| pod.ready).count();
@@ -966,7 +1371,7 @@ impl World {
             uid,
             revision: revision.into(),
             labels,
-            node: "node-1".into(),
+            node: self.place(),
             created: self.now,
             ready_since: Some(self.now),
             ..PodFacts::default()
@@ -982,6 +1387,7 @@ impl World {
             }
             let behaviour = self.behaviour(pod, &inside);
             live(pod, &mut inside, behaviour, self.now);
+            pod.started = (inside.running && pod.waiting.is_empty()).then_some(inside.at);
             self.inside.insert(pod.uid.clone(), inside);
         }
         self.facts.pods = pods;
@@ -991,10 +1397,14 @@ impl World {
         if self.bad_pods.contains(&pod.uid) {
             return Behaviour::CrashLoop;
         }
+        if self.sick_nodes.contains(&pod.node) {
+            return Behaviour::CrashLoop;
+        }
         if self.unpulled_pods.contains(&pod.uid) {
             return Behaviour::ImagePull;
         }
-        if self.dependency_down || self.stalled_pods.contains(&pod.uid) {
+        let without = !self.facts.network.cuts.is_empty();
+        if (self.dependency_down && !without) || self.stalled_pods.contains(&pod.uid) {
             return Behaviour::NeverReady;
         }
         let own = self.facts.revisions.iter().find(|revision| revision.name == pod.revision);
@@ -1021,6 +1431,7 @@ impl World {
         if complete || target.paused || target.updated_replicas > before.0 || target.ready_replicas > before.1 {
             self.progress = self.now;
         }
+        target.creation_failure = self.pods_refused.clone().filter(|_| target.updated_replicas < target.replicas);
         target.deadline_exceeded = self.now > self.progress + seconds(target.progress_deadline);
         self.facts.target = Some(target);
     }
@@ -1032,7 +1443,7 @@ impl World {
             let mut offered: BTreeSet<String> = ready.map(|pod| pod.uid.clone()).collect();
             offered = self.endpoints_lag.clone().unwrap_or(offered);
             if service.selects(&standby) {
-                offered.insert("uid-of-standby-pod".into());
+                offered.extend(self.facts.standby_pods.iter().filter(|pod| pod.ready).map(|pod| pod.uid.clone()));
             }
             service.offered = offered;
         }
@@ -1067,7 +1478,8 @@ impl World {
     fn check_rehearsed(&self, turn: &Turn, journal: &Journal) {
         let decided_now = journal.timeline.decided.as_ref().is_some_and(|at| at.0 == self.now);
         let begins = turn.record.is_some() && journal.phase == Phase::Acting && decided_now;
-        if !begins || journal.decision.remedy != Remedy::Rollback || self.facts.rehearsals.every.is_none() {
+        let asked = journal.decision.remedy.rolls_back() || journal.decision.remedy == Remedy::Recreate;
+        if !begins || !asked || self.facts.rehearsals.every.is_none() {
             return;
         }
         let answer = self.answer_about(&journal.stable_state).expect("a rollback to a state that was rehearsed");
@@ -1082,9 +1494,23 @@ impl World {
     fn check_world(&self) {
         let open: Vec<_> = self.facts.recoveries.iter().filter(|recovery| recovery.open()).collect();
         assert!(open.len() <= 1, "two open Recoveries: {open:#?}");
+        if self.left_behind {
+            return self.check_recovered();
+        }
         let is_open = |name: &str| open.iter().any(|recovery| recovery.name == name);
         if let Some(name) = self.facts.target.as_ref().and_then(|target| target.frozen_by.as_deref()) {
             assert!(is_open(name), "a freeze was left behind by {name}: {:#?}", self.facts.recoveries.last());
+        }
+        if let Some(name) = self.facts.target.as_ref().and_then(|target| target.recreated_by.as_deref()) {
+            assert!(is_open(name), "a mark was left behind by {name}: {:#?}", self.facts.recoveries.last());
+        }
+        for route in &self.facts.objects {
+            let Some(name) = &route.switched_by else { continue };
+            let ours = |step: &Step| step.object.uid == route.uid && step.to == weights::recorded(&route.backends);
+            let known = self.facts.recoveries.iter().find(|found| found.name == *name);
+            if known.is_some_and(|known| known.journal.steps.iter().any(ours)) {
+                assert!(is_open(name) || self.stays_away(name), "a route was left with moved weights by {name}");
+            }
         }
         for service in &self.facts.services {
             let Some(name) = &service.switched_by else { continue };
@@ -1094,6 +1520,10 @@ impl World {
             }
             assert!(is_open(name) || self.stays_away(name), "a switched Service was left behind by {name}");
         }
+        for found in &self.facts.standby_autoscalers {
+            let Some(name) = &found.scaled_by else { continue };
+            assert!(is_open(name) || self.stays_away(name), "{} was left raised by {name}", found.name);
+        }
         for pod in &self.facts.quarantined {
             let name = pod.quarantined_by.as_deref().unwrap();
             assert!(
@@ -1101,6 +1531,25 @@ impl World {
                 "pod {} was left behind by {name}",
                 pod.name
             );
+        }
+        for name in &self.networks {
+            let steps = self.facts.recoveries.iter().filter(|found| found.name == *name).flat_map(|f| &f.journal.steps);
+            let ends =
+                |step: &Step| step.remediation == Remediation::AllowPodNetwork && step.state == StepState::Planned;
+            assert!(is_open(name) || steps.clone().any(ends), "a NetworkPolicy was left behind by {name}");
+        }
+        for node in self.cordoned_by_us() {
+            let Some(name) = node.cordoned_by.as_deref().and_then(|by| by.strip_prefix("shop/")) else { continue };
+            let planned = self.has_planned_removal(name, &node.uid);
+            assert!(is_open(name) || planned, "node {} was left behind by {name}", node.name);
+        }
+        for cut in &self.facts.network.cuts {
+            let name = &cut.recovery;
+            let ends =
+                |step: &Step| step.remediation == Remediation::ReleaseDependency && step.state == StepState::Planned;
+            let found = self.facts.recoveries.iter().find(|found| found.name == *name);
+            let planned = found.is_some_and(|found| found.journal.steps.iter().any(ends));
+            assert!(is_open(name) || planned, "a cut was left behind by {name}: {found:#?}");
         }
         self.check_recovered();
     }
@@ -1114,8 +1563,9 @@ impl World {
     fn has_planned_removal(&self, recovery: &str, uid: &str) -> bool {
         let found = self.facts.recoveries.iter().find(|found| found.name == recovery);
         found.is_some_and(|found| {
-            let of_pod = |step: &&Step| step.remediation == Remediation::DeletePod && step.object.uid == uid;
-            found.journal.steps.iter().filter(of_pod).any(|step| step.state == StepState::Planned)
+            let removes = [Remediation::DeletePod, Remediation::UncordonNode];
+            let of_it = |step: &&Step| removes.contains(&step.remediation) && step.object.uid == uid;
+            found.journal.steps.iter().filter(of_it).any(|step| step.state == StepState::Planned)
         })
     }
 
@@ -1125,13 +1575,20 @@ impl World {
         if !closed_now || recovery.journal.outcome != Some(Outcome::Recovered) {
             return;
         }
-        let known = self.facts.states.iter().any(|state| closure::at_home(&self.facts, state));
+        // What pods were renewed for stays as it is, and nothing else may differ.
+        let renewed = recovery.journal.decision.remedy == Remedy::RenewPods;
+        let stays = |difference: &closure::Difference| {
+            renewed && self.target().read_at_start.contains(&(difference.kind, difference.name.to_owned()))
+        };
+        let home = |state: &StateFacts| closure::differences(&self.facts, state).iter().all(stays);
+        let known = self.facts.states.iter().any(|state| closure::at_home(&self.facts, state) || home(state));
         assert!(known, "Recovered, but not in a stable state: {recovery:#?}");
+        let cut = self.facts.network.cuts.iter().any(|cut| cut.recovery == recovery.name);
+        assert!(!cut, "Recovered, and cut off from a dependency: {recovery:#?}");
         let wanted = usize::try_from(self.target().replicas).unwrap();
         let ready = self.facts.live_pods().filter(|pod| pod.ready).count();
         assert!(ready >= wanted, "Recovered with {ready} of {wanted} pods ready: {recovery:#?}");
-        let restores = [Remediation::RestoreTemplate, Remediation::RestoreObject, Remediation::RemoveObject];
-        let restored = |step: &Step| step.state == StepState::Done && restores.contains(&step.remediation);
+        let restored = |step: &Step| step.state == StepState::Done && step.remediation.restores();
         if recovery.journal.steps.iter().any(restored) && self.facts.rehearsals.every.is_some() {
             let answer = self.answer_about(&recovery.journal.stable_state).expect("a rehearsal of what was restored");
             let converged = recovery.journal.timeline.converged.as_ref().expect("converged").0;
@@ -1140,6 +1597,14 @@ impl World {
             assert!(answer.at >= converged && again, "Recovered, and cannot be created again: {answer:#?}");
         }
     }
+}
+
+/// How much of a neighbour runs, as a step records it.
+fn load(recorded: &str) -> i32 {
+    let recorded: serde_json::Value = serde_json::from_str(recorded).unwrap();
+    let suspended = recorded["suspend"].as_bool().map(|suspended| i64::from(!suspended));
+    let number = recorded["replicas"].as_i64().or(recorded["minReplicas"].as_i64());
+    i32::try_from(suspended.or(number).unwrap()).unwrap()
 }
 
 /// Nothing that a watch would tell of.
@@ -1156,20 +1621,52 @@ fn same(a: &Facts, b: &Facts) -> bool {
         && a.config_maps == b.config_maps
         && a.objects == b.objects
         && a.services == b.services
+        && a.neighbours == b.neighbours
+        && a.network == b.network
+        && a.marks == b.marks
         && a.standby == b.standby
         && a.standby_pods == b.standby_pods
+        && a.standby_autoscalers == b.standby_autoscalers
         && a.states == b.states
         && a.recoveries == b.recoveries
+        && a.nodes == b.nodes
         && policy(a) == policy(b)
 }
 
 fn releases(remediation: Remediation) -> bool {
-    use Remediation::{DeletePod, HandBackFields, ReleaseFreeze, ReturnService};
-    matches!(remediation, ReleaseFreeze | DeletePod | ReturnService | HandBackFields)
+    use Remediation::{
+        AllowPodNetwork, DeletePod, HandBackFields, ReleaseDependency, ReleaseFreeze, ReleaseNeighbour, ReleaseStandby,
+        ReturnRoute, ReturnService, UncordonNode,
+    };
+    matches!(
+        remediation,
+        AllowPodNetwork
+            | UncordonNode
+            | ReleaseFreeze
+            | DeletePod
+            | ReturnService
+            | ReturnRoute
+            | HandBackFields
+            | ReleaseNeighbour
+            | ReleaseStandby
+            | ReleaseDependency
+    )
 }
 
 fn member(kind: &str, name: &str, digest: String, copy: String, owner: Option<FieldOwner>) -> MemberFacts {
-    MemberFacts { kind: kind.into(), name: name.into(), digest, absent: false, copy, owner }
+    let (body, posture, images, scaling) = (String::new(), Posture::default(), BTreeSet::new(), None);
+    MemberFacts {
+        kind: kind.into(),
+        name: name.into(),
+        digest,
+        absent: false,
+        copy,
+        owner,
+        body,
+        posture,
+        images,
+        scaling,
+    }
 }
 
 fn start(config_maps: &BTreeMap<String, ConfigMapFacts>, now: Timestamp) -> Inside {

@@ -10,8 +10,11 @@ rehearsals of such changes. */}}
 {{- if .Values.capabilities.secrets -}}
 {{- $names = append $names "secrets" -}}
 {{- end -}}
+{{- if .Values.capabilities.gatewayApi -}}
+{{- $names = append $names "gatewayApi" -}}
+{{- end -}}
 {{- if ne .Values.modeCeiling "Observe" -}}
-{{- range $name := list "isolate" "rollback" "failover" "guardRails" "rehearse" -}}
+{{- range $name := list "isolate" "rollback" "recreate" "failover" "guardRails" "neighbours" "podNetwork" "rehearse" -}}
 {{- if index $.Values.capabilities $name -}}
 {{- $names = append $names $name -}}
 {{- end -}}
@@ -109,6 +112,14 @@ added since is deleted. Guard rails are not here. */}}
   verbs: [patch, create, delete]
 {{- end -}}
 
+{{/* Create a target again that was deleted, where a policy allows it. No right can be limited to what policies name. To hand
+its fields back takes `rollback`. */}}
+{{- define "homeostat.rules.recreate" -}}
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, daemonsets]
+  verbs: [create]
+{{- end -}}
+
 {{/* See Secrets, make and delete immutable copies of them, and restore them where a rollback may. No right can be limited
 to some types of Secrets, or to what policies name. */}}
 {{- define "homeostat.rules.secrets" -}}
@@ -122,6 +133,26 @@ to some types of Secrets, or to what policies name. */}}
 {{- end -}}
 {{- end -}}
 
+{{/* See routes of the Gateway API; restore them where a rollback may, and what is missing is created again; move their weights
+where a failover may. */}}
+{{- define "homeostat.rules.gatewayApi" -}}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, grpcroutes]
+  verbs: [get, list, watch]
+{{- if ne .Values.modeCeiling "Observe" }}
+{{- if or .Values.capabilities.rollback .Values.capabilities.failover }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, grpcroutes]
+  verbs: [patch]
+{{- end }}
+{{- if .Values.capabilities.rollback }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, grpcroutes]
+  verbs: [create]
+{{- end }}
+{{- end -}}
+{{- end -}}
+
 {{/* Act in the name of the ServiceAccount that a policy names, to write guard rails with its rights and no others. */}}
 {{- define "homeostat.rules.guardRails" -}}
 - apiGroups: [""]
@@ -129,11 +160,33 @@ to some types of Secrets, or to what policies name. */}}
   verbs: [impersonate]
 {{- end -}}
 
-{{/* Point a Service at the standby, and back. */}}
+{{/* Point a Service at the standby, and back; let the standby's autoscaler keep more pods, and as few as before. No right can
+be limited to what policies name, nor to these fields. */}}
 {{- define "homeostat.rules.failover" -}}
 - apiGroups: [""]
   resources: [services]
   verbs: [patch]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [patch]
+{{- end -}}
+
+{{/* See CronJobs; suspend one, or scale a Deployment to 0, that a policy declares may be stopped, and let it go on. No right
+can be limited to what policies name, nor to these fields. */}}
+{{- define "homeostat.rules.neighbours" -}}
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [patch]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get, list, watch, patch]
+{{- end -}}
+
+{{/* Keep all network away from pods in quarantine, and a target from a dependency. A create cannot be limited by name. */}}
+{{- define "homeostat.rules.podNetwork" -}}
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [create, delete]
 {{- end -}}
 
 {{/*
@@ -150,10 +203,17 @@ without the fence of rehearsal.yaml, which lets only dry runs through.
 {{- end -}}
 
 {{/*
-Read the RecoveryBudgets, which belong to no namespace: always a ClusterRole. Who looks after some namespaces only cannot
-know what is used in all, and does not write it.
+Read the RecoveryBudgets, which belong to no namespace, and see when a namespace is being deleted, and what Pod Security
+admits into it: always a ClusterRole.
+Who looks after some namespaces only cannot know what is used in all, and does not write it.
 */}}
 {{- define "homeostat.rules.budget" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  {{- with .Values.watchNamespaces }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  verbs: [get, list, watch]
 - apiGroups: [homeostat.dev]
   resources: [recoverybudgets]
   verbs: [list, watch]
@@ -162,6 +222,31 @@ know what is used in all, and does not write it.
   resources: [recoverybudgets/status]
   verbs: [patch]
 {{- end }}
+{{- end -}}
+
+{{/*
+See nodes, and cordon them where a RecoveryBudget allows it. Nodes belong to no namespace: always a ClusterRole. The
+rights to move pods off them are those of `isolate`.
+*/}}
+{{- define "homeostat.rules.nodes" -}}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [get, list, watch]
+{{- if ne .Values.modeCeiling "Observe" }}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [patch]
+{{- end }}
+{{- end -}}
+
+{{/* See members of closures that belong to no namespace: always a ClusterRole, and never a write. */}}
+{{- define "homeostat.rules.clusterMembers" -}}
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterroles, clusterrolebindings]
+  verbs: [get, list, watch]
+- apiGroups: [scheduling.k8s.io]
+  resources: [priorityclasses]
+  verbs: [get, list, watch]
 {{- end -}}
 
 {{/* Hold the lease and the seal: always a Role in the release namespace. A create cannot be limited by name. */}}

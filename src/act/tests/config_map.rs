@@ -55,6 +55,21 @@ async fn whole_parts_are_put_back_in_one_patch() {
     server.only_write();
 }
 
+/// What is to be changed where it is kept.
+#[tokio::test]
+async fn a_restore_tells_what_it_changed() {
+    let told = "binaryData: (not there)\ndata[\"a/b\"]: \"~\"\ndata.url: \"http://a\"";
+    let effect = perform(&server(Some(config_map(bad()))), &restore()).await.unwrap();
+    assert_eq!(effect.change, told);
+    let mut immutable = config_map(bad());
+    immutable["immutable"] = json!(true);
+    assert_eq!(perform(&server(Some(immutable)), &restore()).await.unwrap().change, told);
+    let created = perform(&server(None), &create()).await.unwrap();
+    assert_eq!(created.change, r#"data: {"a/b":"~","url":"http://a"}"#);
+    let again = perform(&server(Some(config_map(good()))), &restore()).await.unwrap();
+    assert_eq!((again.receipt, again.change), (Receipt::AlreadyDone, String::new()));
+}
+
 #[tokio::test]
 async fn other_content_than_expected_is_left_alone() {
     let server = server(Some(config_map(json!({"data": {"url": "http://c"}}))));

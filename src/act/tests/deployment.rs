@@ -61,7 +61,10 @@ async fn a_freeze_is_one_guarded_patch() {
         json!({"op": "add", "path": "/metadata/annotations/homeostat.dev~1frozen-by", "value": RECOVERY}),
     ]);
     assert_eq!(write.body, expected);
-    assert_eq!(effect, Effect { receipt: Receipt::Done, object: server.object(DEPLOYMENT) });
+    assert_eq!(
+        effect,
+        Effect { receipt: Receipt::Done, object: server.object(DEPLOYMENT), change: String::new(), leftovers: vec![] }
+    );
     assert_eq!(receipt(&server, &freeze()).await, Receipt::AlreadyDone);
     server.only_write();
 }
@@ -189,4 +192,35 @@ async fn a_state_that_cannot_be_trusted_is_never_written() {
     let server = server(deployment(bad(), false, None));
     server.delete(STATE);
     assert_eq!(perform(&server, &restore()).await.unwrap_err().category(), "Invalid");
+}
+
+#[tokio::test]
+async fn a_restore_keeps_what_is_stricter_now_and_is_done_once() {
+    let strict = json!({"runAsNonRoot": true, "capabilities": {"drop": ["ALL"]}});
+    let mut hardened = bad();
+    hardened["template"]["spec"]["containers"][0]["securityContext"] = strict.clone();
+    let server = server(deployment(hardened.clone(), false, None));
+    let from = digest(&recorded(hardened));
+    let step = Step { from, keeps: vec!["container c: root".into()], ..restore() };
+    assert_eq!(receipt(&server, &step).await, Receipt::Done);
+    let found = server.object(DEPLOYMENT).unwrap();
+    let container = found.pointer("/spec/template/spec/containers/0").unwrap();
+    assert_eq!(*container, json!({"name": "c", "image": "c:1", "securityContext": strict}));
+    assert_eq!(receipt(&server, &step).await, Receipt::AlreadyDone);
+    server.only_write();
+    // Somebody's other change is nothing that we overwrite.
+    let server = super::deployment::server(deployment(bad(), false, None));
+    assert!(matches!(receipt(&server, &step).await, Receipt::Moved(_)));
+    assert_eq!(server.writes(), []);
+}
+
+#[tokio::test]
+async fn what_only_the_state_had_is_named() {
+    let mut live = bad();
+    live.as_object_mut().unwrap().remove("strategy");
+    let server = server(deployment(live.clone(), false, None));
+    let step = Step { from: digest(&recorded(live)), ..restore() };
+    assert_eq!(perform(&server, &step).await.unwrap().leftovers, ["spec.strategy"]);
+    let again = perform(&server, &step).await.unwrap();
+    assert_eq!((again.receipt, again.leftovers), (Receipt::AlreadyDone, vec![]));
 }

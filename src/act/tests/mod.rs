@@ -3,11 +3,20 @@
 //! They run against a scripted stand-in (see [`server`]); claims about the real API server are tested elsewhere.
 
 mod config_map;
+mod cut;
 mod deployment;
 mod fields;
+mod namespace;
+mod neighbour;
+mod network;
+mod node;
 mod pod;
+mod pre_scale;
 mod record;
+mod recreate;
 mod rehearse;
+mod renew;
+mod route;
 mod seal;
 mod secret;
 pub(crate) mod server;
@@ -62,7 +71,18 @@ async fn receipt(server: &Server, step: &Step) -> Receipt {
 fn step(remediation: Remediation, kind: &str, name: &str, from: &str, to: &str) -> Step {
     let object = ObjectRef { kind: kind.into(), name: name.into(), uid: "u-1".into() };
     let (from, to) = (from.to_owned(), to.to_owned());
-    Step { remediation, object, intent: String::new(), from, to, state: StepState::Planned, acknowledged: None }
+    Step {
+        remediation,
+        object,
+        intent: String::new(),
+        from,
+        to,
+        change: String::new(),
+        keeps: vec![],
+        leftovers: vec![],
+        state: StepState::Planned,
+        acknowledged: None,
+    }
 }
 
 /// An object with a uid and a version, and what `more` adds to its metadata.
@@ -115,6 +135,7 @@ fn evidence() -> Evidence {
         replicas: 3,
         restarts: 0,
         time_to_ready_seconds: 12,
+        checks: vec![],
     }
 }
 

@@ -71,7 +71,7 @@ async fn a_quarantine_without_labels_or_end_is_invalid() {
 async fn only_exactly_the_quarantined_pod_is_deleted() {
     let server = server(json!({QUARANTINED_BY: RECOVERY}));
     let effect = perform(&server, &delete()).await.unwrap();
-    assert_eq!(effect, Effect { receipt: Receipt::Done, object: None });
+    assert_eq!(effect, Effect { receipt: Receipt::Done, object: None, change: String::new(), leftovers: vec![] });
     let write = server.only_write();
     assert_eq!((write.method.as_str(), write.path.as_str()), ("DELETE", POD));
     assert_eq!(write.body["preconditions"], json!({"uid": "u-1", "resourceVersion": "7"}));

@@ -27,7 +27,7 @@ fn journal() -> Journal {
 }
 
 fn spec() -> RecoverySpec {
-    RecoverySpec { opening: journal(), approval: None, abort: false, failback: false }
+    RecoverySpec { opening: journal(), approval: None, abort: false, failback: false, release: false }
 }
 
 #[tokio::test]
@@ -42,6 +42,22 @@ async fn a_recovery_is_opened_with_its_first_intent_in_the_body() {
     assert_eq!(write.body, expected);
     let again = hands(&server).open_recovery("shop", "r-1", "checkout", spec()).await;
     assert_eq!(again, Err(Error::Conflict));
+}
+
+#[tokio::test]
+async fn an_isolation_is_told_as_a_condition() {
+    for (reason, status) in [("IsolationProven", "True"), ("Unproven", "False"), ("Released", "False")] {
+        let path = format!("{RECOVERIES}/r-1");
+        let server = Server::default();
+        server.put(&path, object("Recovery", "r-1", json!({}), json!({"spec": {}})));
+        let mut journal = journal();
+        let isolation = json!({"reason": reason, "message": "Pod a", "since": "2026-01-01T10:00:00.000000Z"});
+        journal.isolation = serde_json::from_value(isolation).unwrap();
+        hands(&server).write_journal("shop", "r-1", "7", &journal).await.unwrap();
+        let condition = json!({"type": "Isolated", "status": status, "reason": reason, "message": "Pod a",
+            "lastTransitionTime": "2026-01-01T10:00:00Z"});
+        assert_eq!(server.only_write().body[1]["value"]["conditions"], json!([condition]));
+    }
 }
 
 #[tokio::test]

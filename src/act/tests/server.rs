@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 pub(crate) type Objects = BTreeMap<String, Value>;
 
+/// What is listed, by its resource.
+const LISTED: [&str; 4] = ["/stablestates", "/nodes", "/pods", "/networkpolicies"];
+
 /// A request as it arrived.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Call {
@@ -157,7 +160,16 @@ impl State {
         match call.method.as_str() {
             "GET" => match self.objects.get(path) {
                 Some(object) => (200, object.clone()),
-                None if path.ends_with("/stablestates") => (200, json!({"items": self.below(path)})),
+                None if LISTED.iter().any(|plural| path.ends_with(plural)) => {
+                    let query = call.path.split_once("labelSelector=").map_or("", |(_, query)| query);
+                    let carries = |object: &Value| {
+                        let labels = &object["metadata"]["labels"];
+                        query.split(',').all(|label| {
+                            label.split_once('=').is_none_or(|(key, value)| labels[key].as_str() == Some(value))
+                        })
+                    };
+                    (200, json!({"items": self.below(path).into_iter().filter(carries).collect::<Vec<_>>()}))
+                }
                 None => (404, status(404, "not found")),
             },
             "POST" if path.ends_with("/selfsubjectaccessreviews") => (201, self.review(&call.body)),

@@ -79,6 +79,25 @@ async fn copies_come_first_and_then_the_sealed_record_over_them() {
 }
 
 #[tokio::test]
+async fn of_the_workload_everything_is_recorded_that_it_takes_to_create_it_again() {
+    let server = server();
+    let annotations = json!({"team": "a", "deployment.kubernetes.io/revision": "7",
+        "homeostat.dev/recreated-by": "old", "kubectl.kubernetes.io/last-applied-configuration": "{}"});
+    let mut spec = spec();
+    spec["selector"] = json!({"matchLabels": {"app": "checkout"}});
+    spec["paused"] = json!(false);
+    server
+        .put(DEPLOYMENT, object("Deployment", "checkout", json!({"annotations": annotations}), json!({"spec": spec})));
+    let answers = hands(&server).record_state("shop", &request()).await.unwrap();
+    let state: StableState = serde_json::from_value(answers[1].clone()).unwrap();
+    let creation: Value = serde_json::from_str(&state.spec.record.members[2].creation).unwrap();
+    let selector = json!({"matchLabels": {"app": "checkout"}});
+    let expected = json!({"metadata": {"annotations": {"team": "a"}, "labels": {}},
+        "spec": {"replicas": 3, "selector": selector}});
+    assert_eq!(creation, expected);
+}
+
+#[tokio::test]
 async fn recording_again_finds_what_is_there() {
     let server = server();
     let first = hands(&server).record_state("shop", &request()).await.unwrap();

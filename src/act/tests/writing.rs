@@ -132,7 +132,10 @@ async fn nothing_is_written_to_another_uid_or_to_an_object_that_goes() {
         ] {
             let step = step(remediation, "Deployment", "checkout", "a", r#"{"manager":"helm","operation":"Apply"}"#);
             let effect = perform(&server, &step).await.unwrap();
-            assert_eq!(effect, Effect { receipt: Receipt::Gone, object: None });
+            assert_eq!(
+                effect,
+                Effect { receipt: Receipt::Gone, object: None, change: String::new(), leftovers: vec![] }
+            );
         }
         assert_eq!(server.writes(), []);
     }

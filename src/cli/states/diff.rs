@@ -8,11 +8,11 @@ use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::compare::{Place, places};
 use super::source::Source;
 use super::text::{cut, fold, lines, plain, wrap};
 use crate::api::StableState;
 use crate::api::stable_state::{Group, Member};
+use crate::plan::compare::{Place, places};
 use crate::plan::member::MemberKind;
 use crate::plan::{closure, content};
 

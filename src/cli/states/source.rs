@@ -110,7 +110,10 @@ impl Source {
                 let (group, version) = kind.api_version().split_once('/').unwrap_or(("", kind.api_version()));
                 let named = GroupVersionKind::gvk(group, version, kind.name());
                 let resource = ApiResource::from_gvk_with_plural(&named, kind.plural());
-                let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &self.namespace, &resource);
+                let api: Api<DynamicObject> = match kind {
+                    kind if kind == MemberKind::Namespace || kind.outside() => Api::all_with(client.clone(), &resource),
+                    _ => Api::namespaced_with(client.clone(), &self.namespace, &resource),
+                };
                 let found = api.get_opt(name).await.with_context(|| format!("failed to read {kind} {name}"))?;
                 Ok(found.map(serde_json::to_value).transpose()?)
             }
@@ -127,8 +130,9 @@ impl Source {
             Place::Folder { objects, .. } => objects.as_slice(),
             Place::Cluster { .. } => &[],
         };
-        let here = |object: &&Value| {
-            let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or("default");
+        let here = move |object: &&Value| {
+            let place = if kind == MemberKind::Namespace.name() { "/metadata/name" } else { "/metadata/namespace" };
+            let namespace = object.pointer(place).and_then(Value::as_str).unwrap_or("default");
             object["kind"] == *kind && namespace == self.namespace
         };
         objects.iter().filter(here)
@@ -149,6 +153,7 @@ impl Source {
         let wanted = asked && sealer.is_some();
         let (observer, reflectors) = eyes::open(client, &self.namespace, sealer.clone(), wanted).await?;
         let mut notes = observer.blind(clock::monotonic());
+        notes.extend(eyes::see_namespace(client, &observer, &self.namespace).await);
         let secrets = wanted && !notes.iter().any(|trouble| trouble.starts_with(MemberKind::Secret.plural()));
         notes.extend((asked && !secrets).then(|| NO_SECRETS.to_owned()));
         Ok(Look { eyes: Eyes::Watching { observer, _reflectors: reflectors }, secrets, notes })
@@ -167,7 +172,15 @@ impl Look<'_> {
             Eyes::Watching { observer, .. } => observer.stores(),
             Eyes::Recorded(stores) => stores,
         };
-        let ceiling = Ceiling { mode: Mode::Enforce, suspended: false, secrets: self.secrets };
+        let ceiling = Ceiling {
+            mode: Mode::Enforce,
+            suspended: false,
+            secrets: self.secrets,
+            neighbours: false,
+            pod_network: false,
+            gateway_api: false,
+            cluster_members: false,
+        };
         let facts = stores.facts(&PolicyKey::new(namespace, policy), ceiling, vec![])?;
         facts.policy.is_some().then_some(facts)
     }

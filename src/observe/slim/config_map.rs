@@ -2,6 +2,7 @@
 
 use super::Parts;
 use super::field_owner::{DATA, field_owner};
+use super::git_ops::git_ops;
 use super::member::object;
 use crate::api::mark;
 use crate::plan::content;
@@ -19,5 +20,6 @@ pub(super) fn config_map(parts: &Parts<'_>) -> Result<ConfigMapFacts, serde_json
         sealed_copy: metadata.label(mark::COPY_OF).map(|_| parts.immutable == Some(true)),
         serving_others: Default::default(),
         field_owner: field_owner(metadata.managed_fields, &DATA),
+        git_ops: git_ops(metadata).map(str::to_owned),
     })
 }

@@ -15,6 +15,8 @@ pub(super) type Places = [&'static [&'static str]];
 
 pub(super) const TEMPLATE: [&[&str]; 1] = [&["f:spec", "f:template"]];
 pub(super) const DATA: [&[&str]; 2] = [&["f:data"], &["f:binaryData"]];
+pub(super) const RULES: [&[&str]; 1] = [&["f:spec", "f:rules"]];
+pub(super) const MIN_REPLICAS: [&[&str]; 1] = [&["f:spec", "f:minReplicas"]];
 pub(super) const SELECTOR: [&[&str]; 1] = [&["f:spec", "f:selector"]];
 
 #[derive(Deserialize)]
@@ -41,6 +43,23 @@ pub(super) fn field_owner(managed_fields: Option<&RawValue>, places: &Places) ->
         (owned > 0 && owner.manager != FIELD_MANAGER).then_some((owned, entry.time, owner))
     });
     candidates.max().map(|(_, _, owner)| owner)
+}
+
+/// The manager that wrote something in these places last, ourselves and subresources excepted. Times are whole seconds:
+/// of two that wrote in the same one it cannot be told.
+pub(super) fn last_writer(managed_fields: Option<&RawValue>, places: &Places) -> Option<String> {
+    let entries: Vec<Entry> = serde_json::from_str(managed_fields?.get()).ok()?;
+    let mut wrote: Vec<(Timestamp, String)> = entries
+        .into_iter()
+        .filter(|entry| entry.subresource.as_deref().is_none_or(str::is_empty))
+        .filter(|entry| places.iter().any(|place| entry.fields_v1.as_ref().is_some_and(|f| at(f, place).is_some())))
+        .filter_map(|entry| Some((entry.time?, entry.manager?)))
+        .filter(|(_, manager)| manager != FIELD_MANAGER)
+        .collect();
+    wrote.sort();
+    let (last, manager) = wrote.pop()?;
+    let alone = wrote.iter().all(|(at, other)| *at < last || *other == manager);
+    alone.then_some(manager)
 }
 
 fn at<'a>(fields: &'a Value, place: &[&str]) -> Option<&'a Value> {

@@ -5,9 +5,12 @@
 //! not judge what it reads, and never repeats a word of a Secret.
 
 mod config_map;
+mod cron_job;
 mod field_owner;
+mod git_ops;
 mod member;
 mod network;
+mod node;
 mod ours;
 mod pod;
 mod secret;
@@ -23,7 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub(super) use member::{Member, Tie};
+pub(super) use member::{Granted, Member, Routing, Tie};
 pub(super) use network::EndpointSlice;
 pub use ours::Budget;
 pub(super) use ours::{Incident, Policy, State};
@@ -34,6 +37,8 @@ use super::kind::Kind;
 use crate::api::StableState;
 use crate::api::mark;
 use crate::plan::facts::{ConfigMapFacts, ServiceFacts, Workload};
+use crate::plan::neighbours::NeighbourFacts;
+use crate::plan::nodes::NodeFacts;
 
 /// Tells whether the seal of a state is ours.
 pub type Verify = dyn Fn(&StableState) -> bool + Send + Sync;
@@ -76,6 +81,8 @@ pub(super) enum Object {
     StableState(Box<State>),
     Recovery(Box<Incident>),
     RecoveryBudget(Box<Budget>),
+    Node(Box<NodeFacts>),
+    CronJob(Box<NeighbourFacts>),
 }
 
 /// Which object it is, and how new.
@@ -113,6 +120,9 @@ pub(super) fn read(kind: Kind, raw: &str, trust: &Trust) -> Sighting {
     let mut sighting = read_parts(kind, raw, trust);
     if kind.of_the_cluster() {
         sighting.identity.namespace.clear();
+    }
+    if kind == Kind::Namespace {
+        sighting.identity.namespace.clone_from(&sighting.identity.name);
     }
     sighting
 }
@@ -174,7 +184,13 @@ fn slim(
         | Kind::NetworkPolicy
         | Kind::PodDisruptionBudget
         | Kind::HorizontalPodAutoscaler
-        | Kind::Ingress => match kind.member() {
+        | Kind::Ingress
+        | Kind::HttpRoute
+        | Kind::GrpcRoute
+        | Kind::Namespace
+        | Kind::ClusterRole
+        | Kind::ClusterRoleBinding
+        | Kind::PriorityClass => match kind.member() {
             Some(kind) => Some(Object::Member(member::member(kind, parts)?.into())),
             None => None,
         },
@@ -182,6 +198,8 @@ fn slim(
         Kind::StableState => Some(Object::StableState(ours::state(parts, identity, &*trust.verify)?.into())),
         Kind::Recovery => Some(Object::Recovery(ours::recovery(parts)?.into())),
         Kind::RecoveryBudget => Some(Object::RecoveryBudget(ours::budget(parts)?.into())),
+        Kind::Node => Some(Object::Node(node::node(parts)?.into())),
+        Kind::CronJob => Some(Object::CronJob(cron_job::cron_job(parts)?.into())),
     })
 }
 
@@ -214,6 +232,10 @@ struct Parts<'a> {
     image_pull_secrets: Option<&'a RawValue>,
     #[serde(borrow)]
     automount_service_account_token: Option<&'a RawValue>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    #[serde(borrow)]
+    preemption_policy: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

@@ -6,12 +6,13 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Deserialize;
 
 use super::field_owner::{SELECTOR, field_owner};
+use super::git_ops::git_ops;
 use super::member::object;
 use super::{Parts, part};
 use crate::api::mark;
-use crate::plan::content;
 use crate::plan::facts::ServiceFacts;
 use crate::plan::member::MemberKind;
+use crate::plan::{content, posture};
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
@@ -28,6 +29,7 @@ pub(crate) struct EndpointSlice {
 struct ServiceSpec {
     selector: Option<BTreeMap<String, String>>,
     publish_not_ready_addresses: Option<bool>,
+    internal_traffic_policy: Option<String>,
     ports: Option<Vec<ServicePort>>,
 }
 
@@ -79,7 +81,9 @@ impl Endpoint {
 pub(super) fn service(parts: &Parts<'_>) -> Result<ServiceFacts, serde_json::Error> {
     let spec: Option<ServiceSpec> = part(parts.spec)?;
     let spec = spec.unwrap_or_default();
-    let content = content::canonical(&content::of(MemberKind::Service, &object(parts)?));
+    let content = content::of(MemberKind::Service, &object(parts)?);
+    let posture = posture::of(MemberKind::Service, &content);
+    let content = content::canonical(&content);
     let metadata = &parts.metadata;
     Ok(ServiceFacts {
         name: metadata.name.clone(),
@@ -87,11 +91,14 @@ pub(super) fn service(parts: &Parts<'_>) -> Result<ServiceFacts, serde_json::Err
         selector: spec.selector.unwrap_or_default(),
         digest: content::digest(&content),
         size: content.len(),
+        posture,
         target_ports: spec.ports.iter().flatten().map(ServicePort::target).collect(),
         switched_by: metadata.annotation(mark::SWITCHED_BY).map(str::to_owned),
         offered: BTreeSet::new(),
         field_owner: field_owner(metadata.managed_fields, &SELECTOR),
         publishes_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
+        git_ops: git_ops(metadata).map(str::to_owned),
+        local_only: spec.internal_traffic_policy.as_deref() == Some("Local"),
     })
 }
 

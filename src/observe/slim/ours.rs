@@ -2,14 +2,18 @@
 
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
+use serde_json::Value;
 
 use super::{Identity, Parts, Verify, part};
-use crate::api::recovery::{Decision, RecoveryStatus};
+use crate::api::recovery::{Decision, RecoveryStatus, Remediation};
 use crate::api::stable_state::Member;
-use crate::api::{Journal, Phase, RecoverySpec, StepState};
+use crate::api::{Journal, Phase, RecoverySpec, Step, StepState};
 use crate::api::{RecoveryBudgetSpec, RecoveryBudgetStatus};
 use crate::api::{RecoveryPolicySpec, RecoveryPolicyStatus, StableState, StableStateSpec};
+use crate::plan::autoscaling::Scaling;
 use crate::plan::facts::{MemberFacts, PolicyFacts, RecoveryFacts, StateFacts};
+use crate::plan::member::MemberKind;
+use crate::plan::{content, owners, posture};
 
 /// A RecoveryPolicy.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,8 +112,14 @@ pub(super) fn state(parts: &Parts<'_>, identity: &Identity, verify: &Verify) -> 
 }
 
 fn member(member: Member) -> MemberFacts {
-    let Member { kind, name, absent, digest, copy, owner, content: _, creation: _ } = member;
-    MemberFacts { kind, name, digest, absent, copy, owner }
+    let Member { kind, name, absent, digest, copy, owner, content: text, creation: _ } = member;
+    let known = MemberKind::of(&kind).filter(|_| !text.is_empty());
+    let content: Value = serde_json::from_str(&text).unwrap_or_default();
+    let body = known.filter(|known| known.workload()).map(|known| posture::body(known, &content)).unwrap_or_default();
+    let posture = known.map(|known| posture::of(known, &content)).unwrap_or_default();
+    let images = content.pointer("/spec/template").map(content::images).unwrap_or_default();
+    let scaling = Scaling::of(&content).filter(|_| known == Some(MemberKind::HorizontalPodAutoscaler));
+    MemberFacts { kind, name, digest, absent, copy, owner, body, posture, images, scaling }
 }
 
 pub(super) fn recovery(parts: &Parts<'_>) -> Result<Incident, serde_json::Error> {
@@ -127,13 +137,28 @@ pub(super) fn recovery(parts: &Parts<'_>) -> Result<Incident, serde_json::Error>
     })
 }
 
-/// Closed, and no step is left to be done: such a journal is never written again.
+/// Closed, and no step is left to be done, nor a neighbour that may stand still or an autoscaler that may be raised because
+/// of it: such a journal is never written again.
 fn over(journal: &Journal) -> bool {
-    journal.phase == Phase::Closed && journal.steps.iter().all(|step| step.state != StepState::Planned)
+    let released = |stop: &Step| {
+        let mut steps = journal.steps.iter();
+        let ends =
+            |step: &Step| matches!(step.remediation, Remediation::ReleaseNeighbour | Remediation::ReleaseStandby);
+        steps.any(|step| ends(step) && step.object == stop.object)
+    };
+    let stands = |step: &Step| matches!(step.remediation, Remediation::StopNeighbour | Remediation::PreScaleStandby);
+    let left = |step: &Step| step.state == StepState::Planned || (stands(step) && !released(step));
+    journal.phase == Phase::Closed && !journal.steps.iter().any(left)
 }
 
 /// What later decisions need of a journal that is over. Recoveries are kept for people, so there may be many.
 fn essence(journal: Journal) -> Journal {
+    // What was undone is not done again.
+    let undone = owners::by_reversion(&journal);
     let decision = Decision { message: String::new(), alternatives: vec![], ..journal.decision };
-    Journal { decision, steps: vec![], message: String::new(), ..journal }
+    // And what a person ended is not begun again.
+    let cut = |step: &Step| matches!(step.remediation, Remediation::CutDependency | Remediation::ReleaseDependency);
+    let steps = journal.steps.into_iter().filter(|step| (undone && owners::undoable(step)) || cut(step)).collect();
+    let (hardened, exceptions) = (vec![], vec![]);
+    Journal { decision, steps, message: String::new(), hardened, exceptions, ..journal }
 }

@@ -1,6 +1,7 @@
 //! Pods: who controls them, how they are, and whether we took them out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -19,15 +20,19 @@ pub(crate) struct Pod {
     inspect_until: Option<Timestamp>,
     labels: Box<[(Box<str>, Box<str>)]>,
     /// The node it was placed on; empty while it is not.
-    node: Box<str>,
+    pub(crate) node: Box<str>,
     created: Timestamp,
     ready: bool,
     ready_since: Option<Timestamp>,
+    started: Option<Timestamp>,
     restarts: u32,
     most_restarts: u32,
     waiting: Box<[Box<str>]>,
-    deleting: bool,
-    finished: bool,
+    pub(crate) deleting: bool,
+    pub(crate) finished: bool,
+    /// It has no network of its own, but that of its node.
+    pub(crate) on_host: bool,
+    pub(crate) addresses: Box<[IpAddr]>,
 }
 
 /// What makes a pod.
@@ -40,17 +45,27 @@ pub(crate) struct Controller {
 }
 
 impl Pod {
+    /// Whether it has all of these labels.
+    pub(crate) fn carries(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels.iter().all(|(key, value)| self.labels.iter().any(|(own, has)| **own == **key && **has == **value))
+    }
+
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        self.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+    }
+
     /// As decisions need it.
     pub(crate) fn facts(&self, name: &str, uid: &str) -> PodFacts {
         PodFacts {
             name: name.to_owned(),
             uid: uid.to_owned(),
             revision: self.revision.to_string(),
-            labels: self.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            labels: self.labels(),
             node: self.node.to_string(),
             created: self.created,
             ready: self.ready,
             ready_since: self.ready_since,
+            started: self.started,
             restarts: self.restarts,
             most_restarts: self.most_restarts,
             waiting: self.waiting.iter().map(ToString::to_string).collect(),
@@ -58,6 +73,7 @@ impl Pod {
             finished: self.finished,
             quarantined_by: self.quarantined_by.as_ref().map(ToString::to_string),
             inspect_until: self.inspect_until,
+            reached_by: Default::default(),
         }
     }
 }
@@ -66,6 +82,7 @@ impl Pod {
 #[serde(rename_all = "camelCase")]
 struct PodSpec {
     node_name: Option<String>,
+    host_network: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,6 +92,13 @@ struct PodStatus {
     conditions: Option<Vec<Condition>>,
     container_statuses: Option<Vec<ContainerStatus>>,
     init_container_statuses: Option<Vec<ContainerStatus>>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Option<Vec<PodIp>>,
+}
+
+#[derive(Deserialize)]
+struct PodIp {
+    ip: Option<IpAddr>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +120,13 @@ struct ContainerStatus {
 #[derive(Deserialize)]
 struct ContainerState {
     waiting: Option<Waiting>,
+    running: Option<Running>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Running {
+    started_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +141,14 @@ impl PodStatus {
 
     fn restarts(&self) -> impl Iterator<Item = u32> {
         self.containers().map(|container| container.restart_count.unwrap_or(0))
+    }
+
+    /// What a container that starts again reads anew tells nothing about the others: the last start counts.
+    fn started(&self) -> Option<Timestamp> {
+        let starts = self.container_statuses.iter().flatten();
+        let starts: Option<Vec<_>> =
+            starts.map(|container| container.state.as_ref()?.running.as_ref()?.started_at).collect();
+        starts?.into_iter().max()
     }
 
     fn waiting(&self) -> BTreeSet<&str> {
@@ -138,7 +177,7 @@ pub(super) fn pod(parts: &Parts<'_>) -> Result<Option<Pod>, serde_json::Error> {
         Some(set) if set.replica_set => &set.name,
         Some(_) => metadata.label(REVISION).unwrap_or_default(),
     };
-    let PodSpec { node_name } = part::<Option<PodSpec>>(parts.spec)?.unwrap_or_default();
+    let PodSpec { node_name, host_network } = part::<Option<PodSpec>>(parts.spec)?.unwrap_or_default();
     let status: Option<PodStatus> = part(parts.status)?;
     let status = status.unwrap_or_default();
     let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
@@ -153,10 +192,13 @@ pub(super) fn pod(parts: &Parts<'_>) -> Result<Option<Pod>, serde_json::Error> {
         created: metadata.created(),
         ready: ready.is_some_and(|condition| condition.status == "True"),
         ready_since: ready.and_then(|condition| condition.last_transition_time),
+        started: status.started(),
         restarts: status.restarts().fold(0, u32::saturating_add),
         most_restarts: status.restarts().max().unwrap_or(0),
         waiting: status.waiting().into_iter().map(Into::into).collect(),
         deleting: metadata.deleting(),
+        on_host: host_network.unwrap_or(false),
+        addresses: status.pod_ips.iter().flatten().filter_map(|address| address.ip).collect(),
         finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
     }))
 }

@@ -6,11 +6,13 @@ use k8s_openapi::ByteString;
 use serde_json::Value;
 use x509_parser::pem::Pem;
 
+use super::git_ops::git_ops;
 use super::member::{Member, Tie, object};
 use super::{Identity, Parts, SecretDigest};
 use crate::api::mark;
 use crate::plan::facts::Certificate;
 use crate::plan::member::MemberKind;
+use crate::plan::posture::Posture;
 use crate::plan::{content, secrets};
 
 /// One that is never looked at has an empty digest: it is not taken for one that does not exist.
@@ -21,7 +23,8 @@ pub(super) fn secret(
 ) -> Result<Member, serde_json::Error> {
     let type_ = parts.type_.as_deref().unwrap_or_default();
     let nothing = Tie::Keeps { sealed_copy: None, certificate: None };
-    let never = Member { kind: MemberKind::Secret, digest: "".into(), size: 0, tie: nothing };
+    let posture = Posture::default();
+    let never = Member { kind: MemberKind::Secret, digest: "".into(), size: 0, tie: nothing, posture, git_ops: None };
     if !secrets::looked_at(type_) {
         return Ok(never);
     }
@@ -31,7 +34,9 @@ pub(super) fn secret(
     let sealed_copy = parts.metadata.label(mark::COPY_OF).map(|_| parts.immutable == Some(true));
     let certificate = (type_ == secrets::TLS).then(|| certificate(object.pointer("/data/tls.crt")));
     let tie = Tie::Keeps { sealed_copy, certificate };
-    Ok(Member { kind: MemberKind::Secret, digest: digest.into(), size: content.len(), tie })
+    let git_ops = git_ops(&parts.metadata);
+    let posture = Posture::default();
+    Ok(Member { kind: MemberKind::Secret, digest: digest.into(), size: content.len(), tie, posture, git_ops })
 }
 
 /// The first certificate of a chain: that of the server itself.

@@ -64,6 +64,41 @@ fn a_gitops_tool_is_known_by_its_marks() {
     assert_eq!(with("annotations", "argocd.argoproj.io/tracking-id").as_deref(), Some("Argo CD"));
     assert_eq!(with("labels", "helm.toolkit.fluxcd.io/name").as_deref(), Some("Flux"));
     assert_eq!(with("labels", "app.kubernetes.io/managed-by"), None);
+    let mut value = bare();
+    value["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": "shop"});
+    assert_eq!(workload(&value).git_ops.as_deref(), Some("Flux"));
+    value["metadata"]["annotations"] = json!({"kustomize.toolkit.fluxcd.io/reconcile": "disabled"});
+    assert_eq!(workload(&value).git_ops, None, "Flux says that it leaves it alone");
+}
+
+/// Argo CD can keep track by a label that Helm uses as well; then only its name among the managers tells.
+#[test]
+fn a_gitops_tool_is_known_by_its_name_as_a_manager() {
+    let with = |manager: &str, subresource: &str| {
+        let mut value = bare();
+        value["metadata"]["managedFields"] =
+            json!([{"manager": "kubectl"}, {"manager": manager, "subresource": subresource}]);
+        workload(&value).git_ops
+    };
+    assert_eq!(with("argocd-controller", "").as_deref(), Some("Argo CD"));
+    assert_eq!(with("kustomize-controller", "").as_deref(), Some("Flux"));
+    assert_eq!(with("helm", ""), None);
+    assert_eq!(with("argocd-controller", "scale"), None, "who scales it does not keep it");
+}
+
+#[test]
+fn what_belongs_to_a_target_is_known_to_be_kept_as_well() {
+    let marked = |kind: &str, spec: Value| {
+        json!({"kind": kind, "metadata": {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "7",
+            "annotations": {"argocd.argoproj.io/tracking-id": "shop"}}, "spec": spec})
+    };
+    let Object::ConfigMap(map) = object(Kind::ConfigMap, &marked("ConfigMap", json!(null))) else { panic!("none") };
+    assert_eq!(map.git_ops.as_deref(), Some("Argo CD"));
+    let Object::Service(service) = object(Kind::Service, &marked("Service", json!({}))) else { panic!("none") };
+    assert_eq!(service.git_ops.as_deref(), Some("Argo CD"));
+    let policy = marked("NetworkPolicy", json!({"podSelector": {}}));
+    let Object::Member(member) = object(Kind::NetworkPolicy, &policy) else { panic!("none") };
+    assert_eq!(member.git_ops, Some("Argo CD"));
 }
 
 #[test]
@@ -184,7 +219,11 @@ fn odd_objects_are_malformed_and_named_as_far_as_they_can_be() {
             assert!(seen.identity.name.is_empty());
         }
         let labelled = read(kind, r#"{"metadata":{"name":"a","namespace":"n","labels":[]}}"#, &Trust::new(|_| true));
-        let namespace = if kind.of_the_cluster() { "" } else { "n" };
+        let namespace = match kind {
+            Kind::Namespace => "a",
+            _ if kind.of_the_cluster() => "",
+            _ => "n",
+        };
         assert_eq!((labelled.identity.namespace.as_str(), labelled.identity.name.as_str()), (namespace, "a"));
         assert!(matches!(labelled.seen, Seen::Malformed(_)));
     }

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::field_owner::{TEMPLATE, field_owner};
+use super::field_owner::{TEMPLATE, field_owner, last_writer};
+use super::git_ops::git_ops;
 use super::{Metadata, Parts, field, part};
 use crate::api::mark;
 use crate::plan::facts::Workload;
 use crate::plan::member::MemberKind;
-use crate::plan::{content, secrets};
+use crate::plan::{content, posture, references, rollout, secrets, stale};
 
 /// What Kubernetes assumes where nothing is said.
 const PROGRESS_DEADLINE: i64 = 600;
@@ -138,12 +139,11 @@ pub(super) fn deployment(parts: &Parts<'_>) -> Result<Workload, serde_json::Erro
     let deadline = status.condition("Progressing", "False").and_then(|condition| condition.reason.as_deref());
     let failure = status.condition("ReplicaFailure", "True");
     Ok(Workload {
-        replicas: replicas.unwrap_or(1),
         paused: paused.unwrap_or(false),
         progress_deadline: progress_deadline_seconds.unwrap_or(PROGRESS_DEADLINE),
         deadline_exceeded: deadline == Some("ProgressDeadlineExceeded"),
         creation_failure: failure.map(|condition| condition.message.clone().unwrap_or_default()),
-        ..status.counted(workload(MemberKind::Deployment, parts)?)
+        ..status.counted(workload(MemberKind::Deployment, parts, replicas.unwrap_or(1))?)
     })
 }
 
@@ -154,9 +154,8 @@ pub(super) fn stateful_set(parts: &Parts<'_>) -> Result<Workload, serde_json::Er
     let strategy = update_strategy.unwrap_or_default();
     let partition = strategy.rolling_update.and_then(|rolling| rolling.partition).unwrap_or(0);
     Ok(Workload {
-        replicas: replicas.unwrap_or(1),
         paused: partition > 0 || strategy.type_.as_deref() == Some(ON_DELETE),
-        ..status.counted(workload(MemberKind::StatefulSet, parts)?)
+        ..status.counted(workload(MemberKind::StatefulSet, parts, replicas.unwrap_or(1))?)
     })
 }
 
@@ -166,31 +165,34 @@ pub(super) fn daemon_set(parts: &Parts<'_>) -> Result<Workload, serde_json::Erro
     let status = status.unwrap_or_default();
     Ok(Workload {
         observed_generation: status.observed_generation.unwrap_or(0),
-        replicas: status.desired_number_scheduled.unwrap_or(0),
         updated_replicas: status.updated_number_scheduled.unwrap_or(0),
         total_replicas: status.current_number_scheduled.unwrap_or(0),
         ready_replicas: status.number_ready.unwrap_or(0),
         available_replicas: status.number_available.unwrap_or(0),
         paused: update_strategy.unwrap_or_default().type_.as_deref() == Some(ON_DELETE),
-        ..workload(MemberKind::DaemonSet, parts)?
+        ..workload(MemberKind::DaemonSet, parts, status.desired_number_scheduled.unwrap_or(0))?
     })
 }
 
 /// What all kinds have in common.
-fn workload(kind: MemberKind, parts: &Parts<'_>) -> Result<Workload, serde_json::Error> {
+fn workload(kind: MemberKind, parts: &Parts<'_>, replicas: i32) -> Result<Workload, serde_json::Error> {
     let Common { selector, template } = part(parts.spec)?;
     let spec: Value = part(parts.spec)?;
     let written = field(&spec, "template");
     let metadata = &parts.metadata;
     let priority = written.pointer("/spec/priorityClassName").and_then(Value::as_str);
+    let content = content::of(kind, &json!({"spec": spec}));
     Ok(Workload {
         kind,
         name: metadata.name.clone(),
         uid: metadata.uid(),
         generation: metadata.generation.unwrap_or(0),
+        replicas,
+        rollout_keeps: rollout::keeps(kind, &spec, replicas),
         frozen_by: metadata.annotation(mark::FROZEN_BY).map(str::to_owned),
         progress_deadline: PROGRESS_DEADLINE,
         node_critical: priority == Some("system-node-critical"),
+        priority_class: priority.filter(|name| !name.is_empty()).map(str::to_owned),
         owner: metadata.controller().map(|owner| format!("{}/{}", owner.kind, owner.name)),
         git_ops: git_ops(metadata).map(str::to_owned),
         irreversible: irreversible(metadata),
@@ -200,21 +202,21 @@ fn workload(kind: MemberKind, parts: &Parts<'_>) -> Result<Workload, serde_json:
         template: content::template_digest(written),
         config_maps: content::config_map_references(written),
         secrets: secrets::references(written),
+        claims: references::required(written).claims,
+        read_at_start: stale::read_at_start(written),
+        images: content::images(written),
         service_account: content::service_account(written),
         ports: content::ports(written),
         field_owner: field_owner(metadata.managed_fields, &TEMPLATE),
-        digest: content::digest_of(kind, &json!({"spec": spec})),
+        last_writer: last_writer(metadata.managed_fields, &TEMPLATE),
+        created: metadata.created(),
+        stopped_by: metadata.annotation(mark::STOPPED_BY).map(str::to_owned),
+        recreated_by: metadata.annotation(mark::RECREATED_BY).map(str::to_owned),
+        digest: content::digest(&content::canonical(&content)),
+        body: posture::body(kind, &content),
+        posture: posture::of(kind, &content),
         ..Workload::default()
     })
-}
-
-/// By the marks that the tools put on what they keep: Argo CD's tracking annotation, Flux' labels.
-fn git_ops(metadata: &Metadata<'_>) -> Option<&'static str> {
-    if metadata.annotation("argocd.argoproj.io/tracking-id").is_some() {
-        return Some("Argo CD");
-    }
-    let flux = ["kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"];
-    flux.iter().any(|label| metadata.label(label).is_some()).then_some("Flux")
 }
 
 fn irreversible(metadata: &Metadata<'_>) -> bool {

@@ -3,7 +3,24 @@
 use serde_json::json;
 
 use super::*;
+use crate::api::Remediation;
 use crate::plan::content;
+use crate::plan::member::MemberKind;
+
+/// The namespace controller deletes pods before policies: what is left has nothing to look after any more.
+#[test]
+fn a_namespace_that_is_being_deleted_takes_its_policies_with_it() {
+    let stores = small_world();
+    let namespace = |version: &str, deleted: Value| {
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "uid": "n-uid",
+            "resourceVersion": version, "deletionTimestamp": deleted}})
+    };
+    put(&stores, Kind::Namespace, &namespace("50", json!(null)));
+    assert!(!facts(&stores, "checkout").policy.unwrap().deleting);
+    let change = stores.absorb(Kind::Namespace, &namespace("51", json!("2026-01-01T00:00:00Z")).to_string()).unwrap();
+    assert!(facts(&stores, "checkout").policy.unwrap().deleting);
+    assert_eq!(stores.policies_touched(&change), [key("checkout")]);
+}
 
 #[test]
 fn a_small_world() {
@@ -89,6 +106,57 @@ fn only_our_own_quarantine_takes_a_pod_out() {
 }
 
 #[test]
+fn a_route_belongs_if_it_leads_to_a_service_of_the_target() {
+    let cases = [
+        (json!([{"name": "front", "port": 80}]), Some(vec![])),
+        (json!([{"name": "other"}, {"name": "front", "weight": 0}]), Some(vec!["other"])),
+        (json!([{"group": "", "kind": "Service", "namespace": "shop", "name": "front"}]), Some(vec![])),
+        (json!([{"name": "front", "namespace": "elsewhere"}]), None),
+        (json!([{"group": "multicluster.x-k8s.io", "kind": "ServiceImport", "name": "front"}]), None),
+        (json!([{"name": "other"}]), None),
+        (json!([]), None),
+        (json!("odd"), None),
+    ];
+    for (kind, member) in [(Kind::HttpRoute, MemberKind::HttpRoute), (Kind::GrpcRoute, MemberKind::GrpcRoute)] {
+        for (backends, expected) in &cases {
+            let stores = small_world();
+            stores.absorb_answer(&route("edge", 20, kind.name(), backends)).expect("a change");
+            let found = facts(&stores, "checkout").object(member, "edge").map(|route| {
+                assert!(route.belongs && !route.digest.is_empty());
+                route.dangling.iter().cloned().collect::<Vec<_>>()
+            });
+            assert_eq!(
+                found,
+                expected.clone().map(|names| names.into_iter().map(str::to_owned).collect()),
+                "{backends}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_route_says_its_weights_who_moved_them_and_brings_the_standbys_service_into_view() {
+    let stores = small_world();
+    let backends = json!([{"name": "front", "weight": 0}, {"name": "entry", "weight": 100}]);
+    let mut moved = route("edge", 20, "HTTPRoute", &backends);
+    moved["metadata"]["annotations"] = json!({"homeostat.dev/switched-by": "checkout-1"});
+    stores.absorb_answer(&moved).expect("a change");
+    put(&stores, Kind::Service, &service("entry", 21, "spare"));
+    let services = |stores: &Stores| facts(stores, "checkout").services.len();
+    assert_eq!(services(&stores), 1);
+    let mut policy = with_failover(policy("checkout", 22, "checkout"), "spare", "front");
+    policy["spec"]["actions"]["failover"]["via"] = json!({"httpRoute": {"name": "edge", "standbyService": "entry"}});
+    put(&stores, Kind::RecoveryPolicy, &policy);
+    assert_eq!(services(&stores), 2);
+    let facts = facts(&stores, "checkout");
+    let found = facts.object(MemberKind::HttpRoute, "edge").expect("the route");
+    let weights = found.backends.iter().map(|backend| (backend.service.as_str(), backend.weight));
+    assert_eq!(weights.collect::<Vec<_>>(), [("front", 0), ("entry", 100)]);
+    assert_eq!(found.switched_by.as_deref(), Some("checkout-1"));
+    assert!(stores.minds(&key("checkout"), Kind::HttpRoute) && !stores.minds(&key("checkout"), Kind::GrpcRoute));
+}
+
+#[test]
 fn rivals_are_named_unless_they_are_going() {
     let stores = small_world();
     put(&stores, Kind::RecoveryPolicy, &policy("rival", 20, "checkout"));
@@ -155,6 +223,39 @@ fn a_closed_recovery_keeps_only_what_later_decisions_need() {
     assert_eq!((open.journal.steps.len(), open.journal.decision.alternatives.len()), (1, 1));
 }
 
+/// It is the memory of what is not written again.
+#[test]
+fn a_closed_recovery_whose_write_was_undone_keeps_that_step() {
+    let stores = small_world();
+    let mut closed = recovery("checkout-1", 20, "checkout", "Closed");
+    for place in ["/spec/opening", "/status/journal"] {
+        let journal = closed.pointer_mut(place).expect("a journal");
+        (journal["reason"], journal["outcome"]) = (json!("RevertedByGitOps"), json!("Escalated"));
+        let pod = json!({"kind": "Pod", "name": "a"});
+        let other = json!({"remediation": "EvictPod", "state": "Done", "intent": "evict", "object": pod});
+        journal["steps"].as_array_mut().expect("steps").push(other);
+    }
+    put(&stores, Kind::Recovery, &closed);
+    let facts = facts(&stores, "checkout");
+    let kept: Vec<_> = facts.recoveries[0].journal.steps.iter().map(|step| step.remediation).collect();
+    assert_eq!(kept, [Remediation::RestoreTemplate]);
+}
+
+/// Every Service of the namespace counts, by its selector and by what its slices still say.
+#[test]
+fn who_still_reaches_a_pod_in_quarantine_is_seen() {
+    let stores = small_world();
+    put(&stores, Kind::Recovery, &recovery("checkout-1", 20, "checkout", "Verifying"));
+    put(&stores, Kind::Pod, &quarantined("old", 23, "checkout-1"));
+    let reached = |stores: &Stores| facts(stores, "checkout").quarantined[0].reached_by.clone();
+    assert!(reached(&stores).is_empty());
+    put(&stores, Kind::EndpointSlice, &slice("admin-x", 24, "admin", &[("old", true)]));
+    put(&stores, Kind::Service, &service("admin", 25, "elsewhere"));
+    assert_eq!(reached(&stores), ["admin".to_owned()].into());
+    put(&stores, Kind::EndpointSlice, &slice("admin-x", 26, "admin", &[("old", false)]));
+    assert!(reached(&stores).is_empty());
+}
+
 #[test]
 fn blindness_is_passed_on() {
     let facts = small_world().facts(&key("checkout"), CEILING, vec!["pods: not listed yet".into()]).expect("facts");
@@ -174,4 +275,63 @@ fn records_of_others_that_cannot_be_read_do_not_matter() {
     assert!(facts(&stores, "checkout").sight.malformed.is_empty());
     put(&stores, Kind::StableState, &labelled("ours", 22, "checkout"));
     assert_eq!(facts(&stores, "checkout").sight.malformed, ["StableState shop/ours"]);
+}
+
+fn included(stores: &Stores, objects: &Value) {
+    let mut policy = policy("checkout", 40, "checkout");
+    policy["spec"]["closure"] = json!({"include": objects});
+    put(stores, Kind::RecoveryPolicy, &policy);
+}
+
+#[test]
+fn what_a_policy_includes_belongs_to_its_closure_if_it_exists() {
+    let stores = small_world();
+    put(&stores, Kind::ConfigMap, &config_map("flags", 30));
+    put(&stores, Kind::Service, &service("store", 31, "store"));
+    assert!(!facts(&stores, "checkout").config_maps.contains_key("flags"));
+    included(
+        &stores,
+        &json!([{"kind": "ConfigMap", "name": "flags"}, {"kind": "Service", "name": "store"},
+        {"kind": "ServiceAccount", "name": "nobody"}]),
+    );
+    let facts = facts(&stores, "checkout");
+    assert!(facts.config_maps.contains_key("flags"));
+    let objects: Vec<_> = facts.objects.iter().map(|object| (object.name.as_str(), object.belongs)).collect();
+    assert_eq!(objects, [("front", true), ("store", true)]);
+    let live = crate::plan::closure::live_members(&facts).unwrap_or_default();
+    let live: Vec<_> = live.into_iter().map(|(_, name, ..)| name).collect();
+    assert_eq!(live, ["flags", "settings", "front", "store", "checkout"]);
+}
+
+fn autoscaler(version: u64, name: &str, cpu: i32) -> Value {
+    json!({"metadata": metadata("scaler", version), "spec": {"maxReplicas": 6, "metrics": [cpu],
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}}})
+}
+
+#[test]
+fn an_autoscaler_says_how_it_scales_and_whom_instead_of_the_target() {
+    use crate::plan::autoscaling::Scaling;
+
+    let stores = small_world();
+    let recorded = autoscaler(30, "checkout", 80);
+    let content = content::canonical(&content::of(MemberKind::HorizontalPodAutoscaler, &recorded));
+    let mut state = state("checkout-0001", 31, "checkout", "settings");
+    let member =
+        json!({"kind": "HorizontalPodAutoscaler", "name": "scaler", "digest": "0".repeat(64), "content": content});
+    state["spec"]["record"]["members"].as_array_mut().unwrap().push(member);
+    put(&stores, Kind::StableState, &state);
+    let mut green = deployment("green", 32);
+    green["status"]["availableReplicas"] = json!(1);
+    put(&stores, Kind::Deployment, &green);
+    for (version, scales, other) in
+        [(40, "checkout", None), (41, "green", Some("Deployment green")), (42, "gone", None)]
+    {
+        put(&stores, Kind::HorizontalPodAutoscaler, &autoscaler(version, scales, 20));
+        let facts = facts(&stores, "checkout");
+        let live = facts.objects.iter().find(|object| object.name == "scaler").unwrap();
+        assert_eq!((live.belongs, live.scales_other.as_deref()), (scales == "checkout", other), "{scales}");
+        assert_eq!(live.scaling, Scaling::of(&autoscaler(1, "", 20)));
+        let recorded = facts.states.iter().flat_map(|state| &state.members).find_map(|member| member.scaling.clone());
+        assert_eq!(recorded, Scaling::of(&autoscaler(1, "", 80)));
+    }
 }

@@ -4,6 +4,9 @@ mod budgets;
 mod folder;
 mod gathering;
 mod keeping;
+mod network;
+mod nodes;
+mod providers;
 mod reflecting;
 mod secrets;
 mod waking;
@@ -14,7 +17,15 @@ use super::{Kind, PolicyKey, Stores};
 use crate::api::Mode;
 use crate::plan::facts::{Ceiling, Facts};
 
-pub(super) const CEILING: Ceiling = Ceiling { mode: Mode::Enforce, suspended: false, secrets: true };
+pub(super) const CEILING: Ceiling = Ceiling {
+    mode: Mode::Enforce,
+    suspended: false,
+    secrets: true,
+    neighbours: true,
+    pod_network: false,
+    gateway_api: true,
+    cluster_members: true,
+};
 
 /// Stores for which every seal is ours.
 pub(super) fn stores() -> Stores {
@@ -83,6 +94,12 @@ pub(super) fn config_map(name: &str, version: u64) -> Value {
 
 pub(super) fn service(name: &str, version: u64, app: &str) -> Value {
     json!({"metadata": metadata(name, version), "spec": {"selector": {"app": app}}})
+}
+
+/// A route of the Gateway API to these backends, in one rule.
+pub(super) fn route(name: &str, version: u64, kind: &str, backends: &Value) -> Value {
+    json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": metadata(name, version),
+        "spec": {"parentRefs": [{"name": "edge"}], "rules": [{"backendRefs": backends}, {}]}})
 }
 
 pub(super) fn slice(name: &str, version: u64, service: &str, pods: &[(&str, bool)]) -> Value {

@@ -63,9 +63,10 @@ impl Script {
 
     fn asked(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap().clone();
-        let short = |uri: String| match uri.split_once("resourceVersion=") {
-            Some((_, from)) => format!("watch from {from}"),
-            None => uri.replace("/api/v1/pods?limit=500", "list"),
+        let short = |uri: String| match (uri.split_once("resourceVersion="), uri.split_once("?limit=500")) {
+            (Some((_, from)), _) => format!("watch from {from}"),
+            (None, Some((_, rest))) => format!("list{rest}"),
+            (None, None) => uri,
         };
         asked.into_iter().map(short).collect()
     }
@@ -80,12 +81,15 @@ struct Rig {
 
 impl Rig {
     fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self::of(Kind::Pod, answers)
+    }
+
+    fn of(kind: Kind, answers: impl IntoIterator<Item = Answer>) -> Self {
         let script = Script::new(answers);
-        let (stores, sight) =
-            (Arc::new(small_world()), Arc::new(Sight::new(vec![Freshness::new(Kind::Pod, Scope::All)])));
+        let (stores, sight) = (Arc::new(small_world()), Arc::new(Sight::new(vec![Freshness::new(kind, Scope::All)])));
         let reflector = Reflector {
             client: script.client(),
-            kind: Kind::Pod,
+            kind,
             scope: Scope::All,
             stores: Arc::clone(&stores),
             sight: Arc::clone(&sight),
@@ -246,6 +250,44 @@ async fn a_malformed_object_stops_neither_list_nor_watch() {
     assert_eq!(rig.pods(), ["a", "b", "d"], "what was known of it before is kept");
     assert_eq!(facts(&rig.stores, "checkout").sight.malformed, ["Pod shop/a", "Pod shop/b"]);
     assert!(rig.blind().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_the_cluster_does_not_know_blinds_nobody_and_is_found_when_it_comes() {
+    let edge = route("edge", 25, "HTTPRoute", &json!([{"name": "front"}]));
+    let rig = Rig::of(
+        Kind::HttpRoute,
+        [error(404), error(404), list(30, "", &[edge]), error(404), list(60, "", &[]), Open(String::new())],
+    );
+    let routes = || rig.stores.count(Kind::HttpRoute);
+    let unknown = || rig.sight.blind_to(None, clock::monotonic(), |_| true);
+    after(10).await;
+    tokio::time::timeout(Duration::from_secs(1), rig.sight.ready()).await.expect("ready");
+    assert_eq!((rig.script.asked(), rig.blind(), routes()), (vec!["list".to_owned()], vec![], 0));
+    assert_eq!(unknown(), ["httproutes: the API server does not know them"], "who needs them is told");
+    after(15_000).await;
+    assert_eq!((rig.script.asked().len(), routes()), (2, 0));
+    after(15_000).await;
+    // The watch is refused: the definition went again, and what it defined with it.
+    assert_eq!(rig.script.asked(), ["list", "list", "list", "watch from 30"]);
+    assert_eq!((rig.blind(), routes()), (vec![], 0));
+    after(15_000).await;
+    assert_eq!(rig.script.asked()[4..], ["list", "watch from 60"]);
+    assert!(rig.blind().is_empty() && unknown().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_need_not_be_known_blinds_everybody_when_it_is_known_and_not_shown() {
+    let rig = Rig::of(Kind::HttpRoute, [list(30, "", &[]), error(403), error(403)]);
+    after(10).await;
+    assert_eq!(rig.blind(), ["httproutes: the API server refuses to show them"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_must_be_known_and_is_not_blinds_everybody() {
+    let rig = Rig::new([error(404)]);
+    after(10).await;
+    assert_eq!(rig.blind(), ["pods: the API server refuses to show them"]);
 }
 
 #[tokio::test(start_paused = true)]

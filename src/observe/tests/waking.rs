@@ -128,3 +128,16 @@ async fn wake_ups_are_merged_and_none_is_lost() {
     put(&stores, Kind::RecoveryPolicy, &policy("bystander", 22, "checkout"));
     assert_eq!(stores.touched().await, [key("bystander"), key("checkout")].into());
 }
+
+#[test]
+fn what_a_policy_includes_wakes_it() {
+    let stores = two_policies();
+    assert!(woken(&stores, Kind::ConfigMap, &config_map("flags", 20)).is_empty());
+    assert!(woken(&stores, Kind::Service, &service("store", 21, "store")).is_empty());
+    let mut bystander = policy("bystander", 22, "mail");
+    bystander["spec"]["closure"] =
+        json!({"include": [{"kind": "ConfigMap", "name": "flags"}, {"kind": "Service", "name": "store"}]});
+    put(&stores, Kind::RecoveryPolicy, &bystander);
+    assert_eq!(gone(&stores, Kind::ConfigMap, &config_map("flags", 23)), ["bystander"]);
+    assert_eq!(gone(&stores, Kind::Service, &service("store", 24, "store")), ["bystander"]);
+}

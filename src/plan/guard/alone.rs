@@ -1,7 +1,7 @@
 //! Is it only me? Before traffic is moved for a failure that no change of the target explains, we look for a moment
 //! whether others get into trouble as well. If many are, the cause is probably shared, and the standby may share it.
 //!
-//! Only for failover: a change of its own explains a failure by itself, and a single bad pod is told from its siblings.
+//! Only for failover, and what prepares it: a change of its own explains a failure by itself, and a single bad pod is told from its siblings.
 
 use jiff::SignedDuration;
 
@@ -17,7 +17,7 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(2);
 const LOOK: SignedDuration = SignedDuration::from_secs(1);
 
 pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
-    if remedy != Remedy::Failover {
+    if !matches!(remedy, Remedy::Failover | Remedy::PreScale) {
         return Ok(());
     }
     // Being unavailable counts only after a time in which the others could be watched as well.

@@ -9,7 +9,7 @@ use crate::api::Reason;
 use crate::api::recovery::{Journal, Remediation, Remedy, Step, StepState};
 use crate::api::stable_state::Group;
 use crate::plan::member::MemberKind;
-use crate::plan::relapse;
+use crate::plan::{cuts, relapse};
 
 /// How long a refused write is left alone.
 const AFTER_REFUSAL: SignedDuration = SignedDuration::from_secs(60);
@@ -25,11 +25,16 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
     {
         return Err(Refusal::new(Reason::AlreadyTried, "somebody ended our freeze of this content before"));
     }
+    if remedy == Remedy::CutDependency && cuts::ended_by_person(case) {
+        let message = "somebody ended our cut from this dependency not long before (limits.relapse)";
+        return Err(Refusal::new(Reason::AlreadyTried, message));
+    }
     let before =
         journal.map_or_else(|| case.relapse.map_or(0, |relapse| relapse.tried), |journal| journal.tried_before);
     let tried = journal.map_or(0, |journal| journal.attempt) + before;
     let most = case.policy.spec.limits.max_attempts;
-    if tried >= most && remedy != Remedy::Freeze {
+    let prepares = matches!(remedy, Remedy::Freeze | Remedy::PreScale);
+    if tried >= most && !prepares {
         let message = match before {
             0 => format!("{most} remedies were tried in this incident (limits.maxAttempts); a person has to look"),
             _ => format!(
@@ -63,18 +68,26 @@ fn began_freeze(journal: &Journal) -> bool {
     journal.steps.iter().any(|step| step.remediation == Remediation::FreezeRollout && step.state != StepState::Planned)
 }
 
-/// Some effect of this remedy was acknowledged, and none is outstanding.
+/// Some effect of this remedy was acknowledged, and none is outstanding. One that loosens leaves nothing to be loosened.
 fn carried_out(journal: &Journal, remedy: Remedy) -> bool {
     let of_remedy = |step: &&Step| match step.remediation {
         Remediation::RestoreTemplate => remedy == Remedy::Rollback,
+        Remediation::RenewPods => remedy == Remedy::RenewPods,
+        Remediation::RecreateWorkload => remedy == Remedy::Recreate,
         Remediation::RestoreObject | Remediation::RemoveObject => {
             let guard_rail = MemberKind::of(&step.object.kind).and_then(MemberKind::group) == Some(Group::GuardRails);
             remedy == if guard_rail { Remedy::RestoreGuardRails } else { Remedy::Rollback }
         }
         Remediation::QuarantinePod => remedy == Remedy::IsolatePods,
-        Remediation::EvictPod => remedy == Remedy::IsolatePods && journal.decision.remedy == Remedy::IsolatePods,
-        Remediation::SwitchService => remedy == Remedy::Failover,
+        Remediation::CordonNode | Remediation::DeleteLostPod => remedy == Remedy::IsolateNode,
+        Remediation::EvictPod => {
+            remedy == journal.decision.remedy && matches!(remedy, Remedy::IsolatePods | Remedy::IsolateNode)
+        }
+        Remediation::SwitchService | Remediation::SwitchRoute => remedy == Remedy::Failover,
         Remediation::FreezeRollout => remedy == Remedy::Freeze,
+        Remediation::StopNeighbour => remedy == Remedy::StopNeighbour,
+        Remediation::PreScaleStandby => remedy == Remedy::PreScale,
+        Remediation::CutDependency => remedy == Remedy::CutDependency,
         _ => false,
     };
     let steps: Vec<_> = journal.steps.iter().filter(of_remedy).collect();

@@ -7,7 +7,7 @@ use crate::plan::closure;
 use crate::plan::member::MemberKind;
 
 pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
-    if remedy != Remedy::Rollback {
+    if !remedy.rolls_back() && remedy != Remedy::Recreate {
         return Ok(());
     }
     let differing = closure::restorable(case.facts, case.reference);

@@ -18,11 +18,11 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
         return Err(Refusal::new(Reason::StateTooOld, message));
     }
     let out_of_reach = closure::differences(case.facts, state).into_iter().find(|difference| {
-        let group = difference.kind.group().filter(|_| difference.kind.referred_to() && !difference.guard_rail());
+        let group = difference.kind.group().filter(|_| difference.kind.referred_to() && !difference.of_others());
         let compared_only = |group| closure::member_policy(case.facts, group) == MemberPolicy::Compare;
         group.is_some_and(|group| compared_only(group) || difference.stable.is_empty())
     });
-    match out_of_reach.filter(|_| remedy == Remedy::Rollback) {
+    match out_of_reach.filter(|_| remedy != Remedy::RestoreGuardRails) {
         Some(difference) => Err(Refusal::new(
             Reason::NotAllowed,
             format!("{} {} differs, and may not be written (spec.closure)", difference.kind, difference.name),

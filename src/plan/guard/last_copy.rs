@@ -1,5 +1,5 @@
-//! No remedy takes the last copy that serves, wherever it is: among the pods of the target, behind each Service that
-//! leads to them (it may stand in for another target), or in the standby that is to serve in its place.
+//! No remedy takes the last copy that serves, wherever it is: among the pods of the target, or behind each Service that
+//! leads to them (it may stand in for another target).
 
 use super::{Case, Refusal};
 use crate::api::Reason;
@@ -21,13 +21,21 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
                 None => Ok(()),
             }
         }
-        Remedy::Failover => {
-            let mut standby = case.facts.standby_pods.iter().filter(|pod| !pod.deleting && !pod.finished);
-            match standby.any(|pod| pod.ready) {
-                true => Ok(()),
-                false => refuse("no pod of the standby is ready, whatever its Deployment counts".into()),
-            }
+        // Its rollout replaces good ones as well.
+        Remedy::RenewPods if case.assessment.ready > 0 && case.target.rollout_keeps < 1 => {
+            let (ready, title) = (case.assessment.ready, case.target.title());
+            refuse(format!("{ready} pods still serve, and a rollout of {title} does not keep them"))
         }
-        Remedy::Rollback | Remedy::RestoreGuardRails | Remedy::Freeze | Remedy::Hold => Ok(()),
+        // Only what does not serve is moved off a node; how much of a standby serves is measured by `capacity`.
+        Remedy::IsolateNode | Remedy::Failover | Remedy::PreScale => Ok(()),
+        Remedy::Rollback
+        | Remedy::RollbackLoosening
+        | Remedy::Recreate
+        | Remedy::RenewPods
+        | Remedy::RestoreGuardRails
+        | Remedy::Freeze
+        | Remedy::Hold
+        | Remedy::StopNeighbour
+        | Remedy::CutDependency => Ok(()),
     }
 }

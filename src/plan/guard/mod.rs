@@ -12,13 +12,19 @@ mod capacity;
 mod contested;
 mod cooldown;
 mod count;
+mod deletion;
+mod exact;
 mod feasible;
+mod floor;
 mod git_ops;
 mod human;
+mod independence;
 mod indicated;
 mod irreversible;
 mod last_copy;
+mod nodes;
 mod one_policy;
+mod parity;
 mod permission;
 mod scope;
 
@@ -28,6 +34,7 @@ use super::assess::{Assessment, Symptom};
 use super::brake::{Brake, Weather};
 use super::facts::{Facts, PolicyFacts, RecoveryFacts, StateFacts, Workload};
 use super::relapse::Relapse;
+use super::stale::Content;
 use super::triage::Triage;
 use crate::api::Reason;
 use crate::api::recovery::Remedy;
@@ -67,6 +74,8 @@ pub struct Case<'a> {
     pub triage: &'a Triage,
     /// The stable state.
     pub reference: &'a StateFacts,
+    /// What pods of the target read at their start, as it was seen.
+    pub read_at_start: &'a [Content],
     /// How much fails in the whole fleet, this target included.
     pub weather: Weather,
     /// The brake.
@@ -88,6 +97,7 @@ pub const GUARDS: &[Guard] = &[
     scope::check,        // the target is nobody else's product
     one_policy::check,   // no second policy pulls at it
     indicated::check,    // the remedy fits the suspect
+    deletion::check,     // a deletion does not look meant
     brake::check,        // and not so much fails that everything stops
     git_ops::check,      // and no tool would put it back
     human::check,        // nobody else holds the target still
@@ -96,7 +106,12 @@ pub const GUARDS: &[Guard] = &[
     contested::check,    // nobody else lives on what would be changed
     feasible::check,     // the past is still possible
     irreversible::check, // and the owner allows going back to it
-    capacity::check,     // the standby can take over
+    floor::check,        // not below what may never run again
+    parity::check,       // and it allows nothing that was forbidden since
+    independence::check, // the standby does not share the suspect
+    capacity::check,     // and can take over
+    exact::check,        // a cut would keep away what it is to, and nothing else
+    nodes::check,        // a node may be touched
     count::check,        // not too many at once
     last_copy::check,    // never the last one that serves
     alone::check,        // what nothing here explains is not everybody's trouble

@@ -1,4 +1,4 @@
-//! The programs of the control plane and of real nodes, kubectl and helm: built once per version from Go modules, into a cache outside
+//! The programs of the control plane and of real nodes, kubectl, helm and Prometheus: built once per version from Go modules, into a cache outside
 //! the checkout. Must not look for any of them on PATH: a test means the version that is pinned here.
 
 use std::fs::File;
@@ -19,17 +19,24 @@ const KUBERNETES: Module = Module {
     // Without them the programs call themselves v0.0.0, and clients complain.
     linker_flags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
                    -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36",
+    tags: "",
     programs: &["server", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok"],
     usual_time: "about 6 minutes on 2 cores",
 };
 
-const HELM: Module =
-    Module { name: "helm", linker_flags: "-s -w", programs: &["helm"], usual_time: "about 4 minutes on 2 cores" };
+const HELM: Module = Module {
+    name: "helm",
+    linker_flags: "-s -w",
+    tags: "",
+    programs: &["helm"],
+    usual_time: "about 4 minutes on 2 cores",
+};
 
 const NODE: Module = Module {
     name: "node",
     // The same flags as the control plane: what both have in common is compiled once.
     linker_flags: KUBERNETES.linker_flags,
+    tags: "",
     programs: &["kubelet", "kube-proxy"],
     usual_time: "about 2 minutes on 2 cores",
 };
@@ -37,17 +44,33 @@ const NODE: Module = Module {
 const CONTAINERD: Module = Module {
     name: "containerd",
     linker_flags: "-s -w -X github.com/containerd/containerd/v2/version.Version=2.2.3",
+    tags: "",
     programs: &["containerd", "containerd-shim-runc-v2", "ctr", "bridge", "host-local", "loopback", "portmap"],
     usual_time: "about 3 minutes on 2 cores",
 };
 
-const COREDNS: Module =
-    Module { name: "coredns", linker_flags: "-s -w", programs: &["coredns"], usual_time: "about 3 minutes on 2 cores" };
+const COREDNS: Module = Module {
+    name: "coredns",
+    linker_flags: "-s -w",
+    tags: "",
+    programs: &["coredns"],
+    usual_time: "about 3 minutes on 2 cores",
+};
+
+const PROMETHEUS: Module = Module {
+    name: "prometheus",
+    linker_flags: "-s -w",
+    // Service discovery is most of what it is made of, and targets come from files here.
+    tags: "remove_all_sd",
+    programs: &["prometheus"],
+    usual_time: "about 3 minutes on 2 cores",
+};
 
 /// A directory below the crate with go.mod and go.sum, whose `tool` directives name programs.
 struct Module {
     name: &'static str,
     linker_flags: &'static str,
+    tags: &'static str,
     programs: &'static [&'static str],
     usual_time: &'static str,
 }
@@ -73,6 +96,11 @@ pub async fn coredns() -> Result<PathBuf> {
     COREDNS.build().await
 }
 
+/// Builds Prometheus unless the cache has it; gives its directory.
+pub async fn prometheus() -> Result<PathBuf> {
+    PROMETHEUS.build().await
+}
+
 /// Builds helm unless the cache has it; gives its directory.
 pub async fn helm() -> Result<PathBuf> {
     HELM.build().await
@@ -90,6 +118,7 @@ impl Module {
             hash.update(std::fs::read(&path).with_context(|| format!("read {}", path.display()))?);
         }
         hash.update(self.linker_flags);
+        hash.update(self.tags);
         hash.update(std::env::consts::OS);
         hash.update(std::env::consts::ARCH);
         let key: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
@@ -137,7 +166,7 @@ impl Module {
     async fn compile(&self, output: &Path, log: &Path) -> Result<()> {
         let file = File::create(log).with_context(|| format!("create {}", log.display()))?;
         let mut build = tokio::process::Command::new("go")
-            .args(["build", "-trimpath", "-ldflags", self.linker_flags, "-o"])
+            .args(["build", "-trimpath", "-tags", self.tags, "-ldflags", self.linker_flags, "-o"])
             // The trailing separator makes go treat it as a directory.
             .arg(output.join(""))
             .arg("tool")

@@ -28,11 +28,13 @@ mod audit;
 pub mod binaries;
 mod certificates;
 mod control_plane;
+mod gateway;
 mod image;
 mod kubeconfig;
 mod namespace;
 mod nodes;
 mod process;
+mod prometheus;
 mod proxy;
 mod real;
 mod run_directory;
@@ -51,6 +53,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 pub use audit::{AuditEvent, service_account};
+pub use gateway::gateway_routes;
 pub use image::Image;
 pub use namespace::Namespace;
 pub use nodes::PLAY;
@@ -121,6 +124,8 @@ struct Own {
     processes: Arc<Mutex<Processes>>,
     real: Option<Arc<Real>>,
     outlive: bool,
+    /// Where Prometheus is reached, once it was wanted.
+    prometheus: tokio::sync::OnceCell<String>,
 }
 
 impl Drop for Own {
@@ -178,6 +183,7 @@ impl Cluster {
             processes: Arc::new(Mutex::new(processes)),
             real: started.real.map(Arc::new),
             outlive: options.outlive,
+            prometheus: tokio::sync::OnceCell::new(),
         };
         Ok(Self { client, kubeconfig: started.kubeconfig, directory, own: Some(own) })
     }
@@ -219,6 +225,11 @@ impl Cluster {
     /// Creates a namespace with a unique name and waits until pods can be created in it.
     pub async fn namespace(&self, prefix: &str) -> Result<Namespace> {
         Namespace::create(self.client(), prefix).await
+    }
+
+    /// Waits until no namespace is being deleted: whoever looks at the whole cluster would see its pods go.
+    pub async fn await_no_ending_namespace(&self, deadline: Duration) -> Result<()> {
+        namespace::none_is_ending(self.client(), deadline).await
     }
 
     /// Starts a proxy in front of the API server, for one operator.

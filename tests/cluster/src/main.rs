@@ -20,7 +20,7 @@ struct Arguments {
 enum Command {
     /// Build the control plane, kubectl and helm into the cache, unless they are there
     Build {
-        /// Also what real nodes need: kubelet, kube-proxy, containerd, network plugins and CoreDNS
+        /// Also what real nodes need: kubelet, kube-proxy, containerd, network plugins, CoreDNS and Prometheus
         #[arg(long)]
         real: bool,
     },
@@ -79,6 +79,7 @@ async fn run(command: Command) -> Result<()> {
                 println!("{}", binaries::node().await?.display());
                 println!("{}", binaries::containerd().await?.display());
                 println!("{}", binaries::coredns().await?.display());
+                println!("{}", binaries::prometheus().await?.display());
             }
         }
         Command::Up { name, nodes, real } => {

@@ -2,12 +2,25 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Namespace as Object, ServiceAccount};
 use kube::Client;
-use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, PostParams};
 
 use crate::wait::eventually;
+
+/// Waits until no namespace is being deleted.
+pub(crate) async fn none_is_ending(client: Client, deadline: Duration) -> Result<()> {
+    let namespaces: Api<Object> = Api::all(client);
+    eventually("the end of deleted namespaces", deadline, async || {
+        let all = namespaces.list_metadata(&ListParams::default()).await?.items.into_iter();
+        let ending = all.filter(|namespace| namespace.metadata.deletion_timestamp.is_some());
+        let names: Vec<String> = ending.filter_map(|namespace| namespace.metadata.name).collect();
+        ensure!(names.is_empty(), "{}", names.join(", "));
+        anyhow::Ok(())
+    })
+    .await
+}
 
 /// A namespace that is ready for pods.
 #[derive(Clone)]

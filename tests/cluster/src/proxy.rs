@@ -83,12 +83,18 @@ impl Proxy {
 
     /// Like [`Proxy::hold_before_write`], for the next write whose path ends like this.
     pub fn hold_before_write_to(&self, path_end: &str) -> Hold {
-        self.shared.journal.hold_path(path_end, Point::Before)
+        self.shared.journal.hold_from(path_end, 1, Point::Before)
     }
 
     /// Like [`Proxy::hold_after_write`], for the next write whose path ends like this.
     pub fn hold_after_write_to(&self, path_end: &str) -> Hold {
-        self.shared.journal.hold_path(path_end, Point::After)
+        self.shared.journal.hold_from(path_end, 1, Point::After)
+    }
+
+    /// Like [`Proxy::hold_after_write`], for the `n`th write of an operator's incident: the first is the one that records
+    /// it. What a status says before that is no part of it, and how often it says it depends on the machine.
+    pub fn hold_after_write_of_incident(&self, n: usize) -> Hold {
+        self.shared.journal.hold_from("/recoveries", n, Point::After)
     }
 
     /// Lets the write that is held before the API server go on.

@@ -19,11 +19,7 @@ const WRITES: usize = 10;
 
 /// One story for each write after which the operator is killed.
 pub fn kills() -> Vec<Tale> {
-    let tale = |n: usize| {
-        let name = format!("faults::killed_after_write_{n}_the_end_is_the_same");
-        Tale::new(name, move |story| Box::pin(killed_after(story, n)))
-    };
-    (1..=WRITES).map(tale).collect()
+    crate::kills("faults::killed_after_write_{n}_the_end_is_the_same", WRITES, killed_after)
 }
 
 /// The write reaches the API server, its answer never reaches the operator, and the operator is killed there.

@@ -2,16 +2,29 @@
 
 mod closure;
 mod command_line;
+mod cuts;
+mod deletion;
+mod dependencies;
 pub mod everywhere;
 mod failover;
 mod faults;
 mod hostile;
 mod isolation;
+mod neighbours;
+pub mod nodes;
+mod only;
+mod outside;
+mod owners;
 mod people;
+mod pod_security;
+mod pre_scale;
 mod recoverable;
+mod renewal;
 mod restraint;
 mod rollback;
+pub mod routes;
 mod secrets;
+mod security;
 pub mod storm;
 mod workloads;
 
@@ -24,8 +37,30 @@ pub fn all() -> Vec<Tale> {
         rollback::a_slow_healthy_release_is_left_alone,
         failover::the_target_is_down_and_the_standby_serves_over_and_back,
         isolation::one_bad_pod_of_five_is_taken_out_and_replaced,
+        isolation::a_quarantine_has_its_network_policy_until_the_pod_is_gone,
+        isolation::a_quarantine_that_nobody_remembers_is_named,
         recoverable::what_could_not_be_created_again_is_not_called_recovered,
         rollback::a_bad_image_is_rolled_back,
+        dependencies::a_dependency_is_rolled_back_for_its_client,
+        dependencies::an_undeclared_dependency_is_not_touched,
+        cuts::a_dependency_is_cut_off_until_it_is_well,
+        cuts::beside_a_network_policy_of_somebody_else_nothing_is_cut_off,
+        cuts::a_person_who_deletes_the_cut_is_heard,
+        neighbours::a_neighbour_is_stopped_until_a_person_lets_it_go_on,
+        neighbours::abort_lets_a_stopped_neighbour_go_on,
+        neighbours::a_fix_while_a_neighbour_is_stopped_wins,
+        neighbours::an_undeclared_neighbour_is_not_touched,
+        neighbours::a_job_that_breaks_it_again_is_suspended,
+        deletion::a_deleted_target_is_created_again_with_what_was_lost,
+        deletion::a_deleted_stateful_set_is_created_again,
+        deletion::a_deleted_daemon_set_is_created_again,
+        deletion::a_fix_while_it_is_created_again_wins,
+        deletion::a_person_who_creates_it_again_wins,
+        deletion::by_default_the_plan_waits_for_approval,
+        deletion::what_was_scaled_to_zero_before_stays_deleted,
+        deletion::in_a_namespace_that_is_deleted_nothing_is_created,
+        renewal::pods_that_hold_a_rotated_password_are_renewed,
+        renewal::pods_that_keep_what_was_put_back_are_renewed,
         rollback::a_crash_after_ready_is_rolled_back,
         rollback::an_image_that_cannot_be_pulled_is_rolled_back,
         rollback::a_bad_config_map_alone_is_put_back,
@@ -40,11 +75,29 @@ pub fn all() -> Vec<Tale> {
         closure::everything_that_was_changed_is_put_back,
         closure::everything_that_was_deleted_is_created_again,
         closure::an_autoscaler_that_was_added_is_deleted,
-        closure::a_network_policy_waits_for_the_approval_of_its_plan,
         closure::guard_rails_are_put_back_with_the_rights_of_the_policys_account,
         closure::a_policys_account_can_do_no_more_than_its_rights,
         closure::hardening_since_survives_a_rollback,
         closure::a_config_map_that_others_serve_with_is_left_alone,
+        routes::changed_routes_are_put_back,
+        routes::a_route_that_leads_nowhere_cuts_the_target_off,
+        routes::deleted_routes_are_created_again,
+        routes::weights_of_an_http_route_move_over_and_back_in_steps,
+        routes::weights_of_a_grpc_route_move_over_and_back_in_steps,
+        routes::home_that_fails_under_its_share_is_left,
+        routes::weights_that_a_person_moves_are_theirs,
+        only::a_fix_while_guard_rails_wait_for_approval_wins,
+        outside::what_belongs_to_no_namespace_is_compared_and_left_to_an_administrator,
+        pod_security::a_namespace_that_was_opened_is_closed_again,
+        pod_security::a_namespace_that_was_tightened_is_opened_by_a_person_only,
+        pod_security::an_account_that_may_not_change_the_namespace_is_told,
+        only::a_service_selector_is_put_back,
+        only::an_autoscaler_that_went_to_its_most_is_put_back,
+        only::an_autoscaler_that_was_pointed_elsewhere_is_put_back,
+        only::a_config_map_that_only_the_policy_names_is_put_back,
+        security::hardening_of_the_template_survives_a_rollback,
+        security::what_cannot_be_kept_waits_for_a_person,
+        security::a_forged_edited_or_moved_state_is_never_used,
         workloads::a_stateful_set_is_rolled_back_and_unstuck,
         workloads::one_bad_pod_of_a_stateful_set_is_evicted,
         workloads::a_daemon_set_is_rolled_back,
@@ -54,8 +107,15 @@ pub fn all() -> Vec<Tale> {
         rollback::the_next_helm_upgrades_meet_no_conflict,
         rollback::the_next_three_way_helm_upgrades_win,
         failover::a_standby_that_is_not_ready_is_not_used,
+        failover::a_standby_that_is_too_small_is_not_used,
+        failover::home_that_fails_again_is_left_once_more,
+        pre_scale::a_standby_that_is_too_small_grows_before_it_serves,
+        pre_scale::what_a_person_sets_meanwhile_stays,
         people::a_fix_meanwhile_wins_over_our_freeze,
         people::a_fix_while_we_verify_wins,
+        people::a_fix_while_a_pod_is_in_quarantine_wins,
+        people::a_fix_while_a_dependency_is_cut_off_wins,
+        failover::a_fix_at_home_takes_the_traffic_home,
         people::a_policy_deleted_in_the_middle_releases_what_we_hold,
         people::a_workload_that_was_made_anew_is_not_touched,
         people::abort_releases_what_we_hold,
@@ -73,6 +133,7 @@ pub fn all() -> Vec<Tale> {
         restraint::only_as_many_recoveries_are_kept_as_the_policy_says,
         restraint::suspended_writes_nothing,
         restraint::an_endless_relapse_ends_in_silence,
+        owners::a_loop_that_applies_the_bad_release_again_meets_one_action,
         restraint::two_policies_for_one_target_are_both_refused,
         faults::a_second_replica_stays_passive_and_takes_over,
         command_line::plan_says_what_would_be_done,
@@ -81,6 +142,16 @@ pub fn all() -> Vec<Tale> {
         hostile::policies_are_refused_or_explained,
     ];
     all.extend(faults::kills());
+    all.extend(deletion::kills());
+    all.extend(renewal::kills());
+    all.extend(dependencies::kills());
+    all.extend(cuts::kills());
+    all.extend(isolation::kills());
+    all.extend(failover::kills());
+    all.extend(routes::kills());
+    all.extend(pre_scale::kills());
+    all.extend(neighbours::kills());
     all.extend(closure::kills());
+    all.extend(only::guard_rails());
     all
 }

@@ -1,12 +1,14 @@
 //! People and pipelines come first: we release what we hold, and write nothing more.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use cluster::eventually;
 use homeostat::api::{Journal, Outcome, Phase, Reason, Recovery, RecoveryPolicy, mark};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, PropagationPolicy};
 use serde_json::{Value, json};
 
+use super::cuts;
 use crate::story::app::{self, WEB};
 use crate::story::{SOON, Story, Write, lines};
 
@@ -66,6 +68,54 @@ pub async fn a_fix_while_we_verify_wins(story: &mut Story) -> Result<()> {
     story.await_stable().await?;
     let writes = story.workload_writes().await?;
     ensure!(writes.len() == before, "we wrote after the fix: {:?}", lines(&writes[before..]));
+    Ok(())
+}
+
+pub async fn a_fix_while_a_pod_is_in_quarantine_wins(story: &mut Story) -> Result<()> {
+    let actions = json!({"isolate": {"maxPods": 1, "inspection": "10m"}, "rollback": {}});
+    story.stable(5, json!({"actions": actions, "verification": {"window": "20s"}})).await?;
+    let bad = story.pods(WEB).await?.into_iter().next().context("no pod")?;
+    let name = bad.metadata.name.clone().context("no name")?;
+    story.play(std::slice::from_ref(&bad), Some("crash")).await?;
+    let proven =
+        |journal: &Journal| journal.isolation.as_ref().is_some_and(|found| found.reason == Reason::IsolationProven);
+    let recovery = story.recovery("to have proven the isolation", proven).await?;
+    let said = recovery.status.map(|status| status.conditions).unwrap_or_default();
+    ensure!(said.iter().any(|c| c.type_ == "Isolated" && c.status == "True"), "{said:?}");
+    story.change::<Deployment>(WEB, app::new_image("v3-fixed")).await?;
+    let closed = story.closed(Outcome::Superseded).await?;
+    let released = closed.journal().isolation.as_ref().map(|found| found.reason);
+    ensure!(released == Some(Reason::Released), "{released:?}");
+    eventually("the pod in quarantine to be gone", SOON, async || match story.api::<Pod>().get_opt(&name).await? {
+        Some(_) => bail!("the pod is still there"),
+        None => Ok(()),
+    })
+    .await?;
+    story.await_serving("v3-fixed", 5).await?;
+    let writes = lines(&story.workload_writes().await?);
+    ensure!(writes == [format!("patch pods/{name}"), format!("delete pods/{name}")], "{writes:?}");
+    Ok(())
+}
+
+pub async fn a_fix_while_a_dependency_is_cut_off_wins(story: &mut Story) -> Result<()> {
+    cuts::begin(story, json!({"verification": {"window": "20s"}})).await?;
+    cuts::fail(story).await?;
+    let policy = cuts::cut(story).await?.metadata.name.context("no name")?;
+    story.change::<Deployment>(WEB, app::new_image("v3-fixed")).await?;
+    cuts::await_uncut(story).await?;
+    eventually("the incident to be superseded", SOON, async || {
+        let recoveries = story.recoveries().await?;
+        let mut journals = recoveries.iter().map(Recovery::journal).filter(|journal| journal.policy == WEB);
+        let found = journals.find(|journal| journal.phase == Phase::Closed).context("no closed Recovery")?;
+        ensure!(found.outcome == Some(Outcome::Superseded), "{found:?}");
+        Ok(())
+    })
+    .await?;
+    story.await_serving("v3-fixed", 2).await?;
+    story.await_stable().await?;
+    let writes = lines(&story.workload_writes().await?);
+    let expected = [format!("create networkpolicies/{policy}"), format!("delete networkpolicies/{policy}")];
+    ensure!(writes == expected, "{writes:?}");
     Ok(())
 }
 

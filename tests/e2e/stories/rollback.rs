@@ -25,10 +25,16 @@ pub async fn a_bad_image_is_rolled_back(story: &mut Story) -> Result<()> {
     let writes = story.workload_writes().await?;
     ensure!(lines(&writes) == ["patch deployments/web", "patch deployments/web"], "{:?}", lines(&writes));
     ensure!(writes[0].touches("/spec/template") && writes[1].touches("/metadata/managedFields"), "{writes:?}");
-    // At most eight writes for a template-only recovery, from the create of the Recovery on.
+    // At most eight writes for a template-only recovery, from the create of the Recovery on. Of the policy's status three
+    // are among them, and one for each further second in which pods come and go.
     let all = story.writes().await?;
     let from = all.iter().position(|write| write.resource == "recoveries").context("no Recovery was created")?;
-    ensure!(all.len() - from <= 8, "{} writes: {:?}", all.len() - from, lines(&all[from..]));
+    let (told, done): (Vec<_>, Vec<_>) =
+        all[from..].iter().partition(|write| write.resource.starts_with("recoverypolicies"));
+    let seconds = (&journal.timeline.closed, &journal.timeline.acted);
+    let (Some(closed), Some(acted)) = seconds else { anyhow::bail!("a time is missing") };
+    let seconds = usize::try_from(closed.0.duration_since(acted.0).as_secs())?;
+    ensure!(done.len() <= 5 && told.len() <= 3 + seconds.saturating_sub(3), "{:?}", lines(&all[from..]));
     let policy = story.policy("to be Stable again", |status| format!("{:?}", status.state) == "Stable").await?;
     let drift = policy.status.and_then(|status| status.drift).context("no drift")?;
     ensure!(drift.distance == "0.00", "drift {}", drift.distance);

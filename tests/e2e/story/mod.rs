@@ -6,6 +6,7 @@
 pub mod app;
 pub mod image;
 pub mod installed;
+pub mod metrics;
 pub mod operator;
 mod seen;
 pub mod shop;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use metrics::Way;
 use operator::Operator;
 #[allow(unused_imports, reason = "the demo does not look at writes")]
 pub use seen::{Write, is_ready, lines};
@@ -45,6 +47,18 @@ pub async fn install_kinds(cluster: &Cluster) -> Result<()> {
         .map(drop)
 }
 
+/// Installs the routes of the Gateway API, which are no part of Kubernetes, and waits until the API server answers for each.
+pub async fn install_routes(cluster: &Cluster) -> Result<()> {
+    for file in cluster::gateway_routes().await? {
+        let file = file.to_str().context("a path that is no text")?;
+        cluster.kubectl(&["apply", "--server-side", "-f", file]).await?;
+    }
+    // Several stories may install them at once: that they are served is all that counts.
+    eventually("routes to be served", SOON, async || cluster.kubectl(&["get", "httproutes,grpcroutes", "-A"]).await)
+        .await
+        .map(drop)
+}
+
 /// One story.
 pub struct Story {
     /// The cluster that all stories share.
@@ -55,7 +69,9 @@ pub struct Story {
     pub proxy: Proxy,
     binary: PathBuf,
     kubeconfig: PathBuf,
-    secrets: bool,
+    /// Capabilities of the chart that are off by default, each with the operator's argument for it.
+    allowed: Vec<(&'static str, &'static str)>,
+    provider: Option<Way>,
     operators: Vec<Operator>,
     started: usize,
 }
@@ -77,7 +93,17 @@ impl Story {
         let proxy = cluster.proxy().await?;
         let kubeconfig = cluster.run_directory().join(format!("{}.kubeconfig", namespace.name()));
         let binary = binary.to_owned();
-        Ok(Self { cluster, namespace, proxy, binary, kubeconfig, secrets: false, operators: vec![], started: 0 })
+        Ok(Self {
+            cluster,
+            namespace,
+            proxy,
+            binary,
+            kubeconfig,
+            allowed: vec![],
+            provider: None,
+            operators: vec![],
+            started: 0,
+        })
     }
 
     /// Gives the operator what the chart gives it with these values.
@@ -88,8 +114,61 @@ impl Story {
 
     /// Operators that are started from now on look at Secrets, and have the rights for that.
     pub async fn allow_secrets(&mut self) -> Result<()> {
-        self.secrets = true;
-        self.grant(&["capabilities.secrets=true"]).await
+        self.allow("capabilities.secrets=true", "--secrets").await
+    }
+
+    /// Operators that are started from now on look at nodes, and may cordon them as far as a RecoveryBudget allows.
+    pub async fn allow_nodes(&mut self) -> Result<()> {
+        self.allow("capabilities.nodes=true", "--nodes").await
+    }
+
+    /// Operators that are started from now on may stop neighbours, and have the rights for that.
+    pub async fn allow_neighbours(&mut self) -> Result<()> {
+        self.allow("capabilities.neighbours=true", "--neighbours").await
+    }
+
+    /// Operators that are started from now on compare members that belong to no namespace, and have the rights for that.
+    pub async fn allow_cluster_members(&mut self) -> Result<()> {
+        self.allow("capabilities.clusterMembers=true", "--cluster-members").await
+    }
+
+    /// Operators that are started from now on keep all network away from pods in quarantine, and have the rights for that.
+    pub async fn allow_pod_network(&mut self) -> Result<()> {
+        self.allow("capabilities.podNetwork=true", "--pod-network").await
+    }
+
+    /// Operators that are started from now on look at routes of the Gateway API, and have the rights for that.
+    pub async fn allow_gateway_api(&mut self) -> Result<()> {
+        self.allow("capabilities.gatewayApi=true", "--gateway-api").await
+    }
+
+    /// Operators that are started from now on are not told that they may stop neighbours.
+    pub fn neighbours_not_allowed(&mut self) {
+        self.allowed.retain(|(_, argument)| *argument != "--neighbours");
+    }
+
+    async fn allow(&mut self, value: &'static str, argument: &'static str) -> Result<()> {
+        self.allowed.push((value, argument));
+        let values: Vec<&str> = self.allowed.iter().map(|(value, _)| *value).collect();
+        self.grant(&values).await
+    }
+
+    /// Operators that are started from now on have a metrics provider `main`: Prometheus, which scrapes the client of a
+    /// shop that is opened from now on.
+    pub async fn measure(&mut self) -> Result<()> {
+        self.provider = Some(Way::to(self.cluster.prometheus().await?).await?);
+        Ok(())
+    }
+
+    /// Whether it has one.
+    pub fn is_measured(&self) -> bool {
+        self.provider.is_some()
+    }
+
+    /// The provider takes questions, and answers none.
+    pub fn silence_provider(&self) -> Result<()> {
+        self.provider.as_ref().context("there is no metrics provider")?.fall_silent();
+        Ok(())
     }
 
     /// From now on operators reach the API server itself.
@@ -124,8 +203,10 @@ impl Story {
         self.started += 1;
         let log = self.log(self.started);
         let namespace = self.namespace.name();
-        let secrets: &[&str] = if self.secrets { &["--secrets"] } else { &[] };
-        let arguments = [arguments, secrets].concat();
+        let allowed: Vec<&str> = self.allowed.iter().map(|(_, argument)| *argument).collect();
+        let provider = self.provider.as_ref().map(|way| format!("--provider=main=http://{}", way.address()));
+        let provider: Vec<&str> = provider.iter().map(String::as_str).collect();
+        let arguments = [arguments, &allowed, &provider].concat();
         let operator = Operator::start(&self.binary, &self.kubeconfig, namespace, &arguments, &log).await?;
         self.operators.push(operator);
         Ok(())
@@ -227,12 +308,12 @@ impl Story {
         Ok(())
     }
 
-    /// Ends what the story started.
+    /// Ends what the story started, also when a part of it cannot be ended: then the first error is told.
     pub async fn end(mut self) -> Result<()> {
-        self.check_operator()?;
+        let mut ended = self.check_operator();
         for operator in self.operators.drain(..) {
-            operator.stop().await?;
+            ended = ended.and(operator.stop().await);
         }
-        self.namespace.delete().await
+        ended.and(self.namespace.delete().await)
     }
 }

@@ -2,6 +2,7 @@
 //! three tiers the patient `web` is the front, which calls `api`, which calls `store`, each by the name of its Service.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cluster::eventually;
@@ -50,11 +51,13 @@ pub struct Counts {
     pub bad: u64,
     /// Bad ones among the last answers.
     pub recently: u64,
+    /// How long ago the last bad answer came; `None` if there was none.
+    pub last_bad: Option<Duration>,
 }
 
 impl Counts {
     pub fn since(&self, before: &Self) -> Self {
-        Self { good: self.good - before.good, bad: self.bad - before.bad, recently: self.recently }
+        Self { good: self.good - before.good, bad: self.bad - before.bad, ..*self }
     }
 }
 
@@ -89,7 +92,11 @@ pub async fn open(story: &Story, shop: Shop) -> Result<()> {
     let mut spec = json!({"stability": {"soak": "5s"}, "verification": {"window": "3s"}, "limits": {"cooldown": "1s"}});
     app::merge(&mut spec, shop.policy);
     story.create::<RecoveryPolicy>(app::policy(spec)).await?;
-    serves(story).await
+    serves(story).await?;
+    if story.is_measured() {
+        story.cluster.scrape(story.namespace.name(), &[format!("{}:8081", client_address(story).await?)])?;
+    }
+    Ok(())
 }
 
 /// The tiers behind the front. `api` is ready only as long as `store` answers, and reads the password for it from a
@@ -191,18 +198,24 @@ pub async fn release(story: &Story, mut container: Value) -> Result<()> {
     story.api::<Deployment>().patch(WEB, &parameters, &Patch::Strategic(patch)).await.map(drop).context("release")
 }
 
+async fn client_address(story: &Story) -> Result<String> {
+    let pods = story.api::<Pod>().list(&ListParams::default().labels("app=client")).await?.items;
+    pods.iter().find_map(|pod| pod.status.as_ref()?.pod_ip.clone()).context("the client has no address")
+}
+
 /// What the client counted so far.
 pub async fn counts(story: &Story) -> Result<Counts> {
-    let pods = story.api::<Pod>().list(&ListParams::default().labels("app=client")).await?.items;
-    let address =
-        pods.iter().find_map(|pod| pod.status.as_ref()?.pod_ip.clone()).context("the client has no address")?;
+    let address = client_address(story).await?;
     let ask = format!("curl --silent --fail --max-time 15 http://{address}:8081/counts");
     let text = story.cluster.run_inside("sh", &["-c", &ask]).await?;
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
-        ["good", good, "bad", bad, "recently", recently, "of", _] => {
-            Ok(Counts { good: good.parse()?, bad: bad.parse()?, recently: recently.parse()? })
-        }
+        ["good", good, "bad", bad, "recently", recently, "of", _, "last", ago] => Ok(Counts {
+            good: good.parse()?,
+            bad: bad.parse()?,
+            recently: recently.parse()?,
+            last_bad: ago.parse().ok().map(Duration::from_millis),
+        }),
         _ => anyhow::bail!("the client said {text:?}"),
     }
 }

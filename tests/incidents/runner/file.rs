@@ -39,9 +39,16 @@ impl Ideal {
     /// The outcome that a remedy is counted as.
     pub fn of(remedy: Remedy) -> Self {
         match remedy {
-            Remedy::Rollback | Remedy::RestoreGuardRails => Self::Rollback,
-            Remedy::IsolatePods | Remedy::Freeze => Self::Isolate,
-            Remedy::Failover => Self::Failover,
+            Remedy::Rollback | Remedy::RestoreGuardRails | Remedy::RollbackLoosening | Remedy::Recreate => {
+                Self::Rollback
+            }
+            Remedy::IsolatePods
+            | Remedy::IsolateNode
+            | Remedy::Freeze
+            | Remedy::StopNeighbour
+            | Remedy::RenewPods
+            | Remedy::CutDependency => Self::Isolate,
+            Remedy::Failover | Remedy::PreScale => Self::Failover,
             Remedy::Hold => Self::Hold,
         }
     }
@@ -73,6 +80,9 @@ pub struct Incident {
     /// What the operator has rights for beside what the chart gives it by default.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
+    /// The operator has a metrics provider `main`: Prometheus, which scrapes the shop's client.
+    #[serde(default)]
+    pub measured: bool,
     /// What is there before, ending with a wait for the stable state.
     pub given: Vec<Step>,
     /// What goes wrong.
@@ -96,12 +106,21 @@ impl Incident {
     /// Nodes are everybody's, and so is what holds for every pod: a file that touches them runs alone.
     pub fn touches_the_cluster(&self) -> bool {
         use Step::{Apply, Cordon, Drain, Patch, StartNode, StopNode, Uncordon};
-        self.given.iter().chain(&self.inject).any(|step| match step {
-            Cordon(_) | Uncordon(_) | Drain(_) | StopNode(_) | StartNode(_) => true,
-            Patch(patch) => patch.kind == "Node",
-            Apply(object) => object["kind"] == "PriorityClass" && object["globalDefault"] == true,
-            _ => false,
-        })
+        // What a budget allows, it allows everybody; and whoever may cordon a node might.
+        let may_touch_nodes = self.capabilities.contains(&Capability::Nodes);
+        may_touch_nodes
+            || self.given.iter().chain(&self.inject).any(|step| match step {
+                Cordon(_) | Uncordon(_) | Drain(_) | StopNode(_) | StartNode(_) => true,
+                Patch(patch) => patch.kind == "Node",
+                Apply(object) if object["kind"] == "RecoveryBudget" => true,
+                Apply(object) => object["kind"] == "PriorityClass" && object["globalDefault"] == true,
+                _ => false,
+            })
+    }
+
+    /// Whether it breaks things again after a recovery that it waited for.
+    pub fn waits_for_a_recovery(&self) -> bool {
+        self.inject.iter().any(|step| matches!(step, Step::Wait(Wait::Recovery(_))))
     }
 
     /// Whether a client counts the answers.
@@ -134,6 +153,10 @@ pub struct Cure {
 pub enum Capability {
     /// Secrets.
     Secrets,
+    /// Nodes.
+    Nodes,
+    /// Stopping declared neighbours.
+    Neighbours,
 }
 
 /// On which nodes an incident is made.
@@ -219,6 +242,8 @@ pub enum Step {
     KillHeld,
     /// Cuts the operator off from the API server for so many seconds.
     CutApi(u64),
+    /// From here on the metrics provider takes the operator's questions, and answers none.
+    SilenceProvider,
 }
 
 /// The usual application.

@@ -82,6 +82,8 @@ fn a_file_that_says_what_cannot_be_is_refused_with_line_and_remedy() {
         ("fake-shop", "web: {replicas: 3}", "shop: {}", 5, "add `nodes: real`"),
         ("real-web", "ideal: hold", "nodes: real\nideal: hold", 6, "use `shop`"),
         ("no-client", serving, "answers: good", 10, "add `shop` to `given`"),
+        ("no-measure", "inject: []", "inject: [silenceProvider]", 7, "add `measured: true`"),
+        ("no-shop", "ideal: hold", "measured: true\nideal: hold", 3, "add `shop` to `given`"),
         ("no-check", "finally:\n    - serving: {app: web, pods: 3}", "finally: []", 9, "to `finally`"),
         ("allowed-hold", "expect:", "expect:\n  allowed: [patch deployments/web]", 9, "take `allowed` out"),
     ] {

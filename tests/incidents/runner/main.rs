@@ -22,7 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use cluster::{Cluster, Options, eventually, skip_real_nodes};
 use futures::StreamExt;
-use homeostat::api::Recovery;
+use homeostat::api::{Phase, Recovery};
 use homeostat::clock;
 
 use baseline::Baseline;
@@ -153,8 +153,15 @@ async fn judge(cluster: Arc<Cluster>, incident: &Incident, baseline: Baseline) -
 async fn play(story: &mut Story, incident: &Incident, baseline: Baseline) -> Result<Row> {
     let operated = baseline == Baseline::Homeostat;
     if operated {
-        if incident.capabilities.contains(&Capability::Secrets) {
-            story.allow_secrets().await?;
+        for capability in &incident.capabilities {
+            match capability {
+                Capability::Secrets => story.allow_secrets().await?,
+                Capability::Nodes => story.allow_nodes().await?,
+                Capability::Neighbours => story.allow_neighbours().await?,
+            }
+        }
+        if incident.measured {
+            story.measure().await?;
         }
         story.start_operator(&[]).await?;
     }
@@ -165,9 +172,13 @@ async fn play(story: &mut Story, incident: &Incident, baseline: Baseline) -> Res
     };
     let injected = clock::now();
     steps::take_all(story, "inject", &incident.inject, operated).await?;
+    let awaited = match operated && incident.waits_for_a_recovery() {
+        true => story.recoveries().await?.iter().filter(|found| found.journal().phase == Phase::Closed).count(),
+        false => 0,
+    };
     baseline.act(story, incident).await?;
     let last = tokio::select! {
-        last = watch(story, incident, operated) => last,
+        last = watch(story, incident, operated, awaited) => last,
         Err(error) = cure(story, incident) => return Err(error.context("cure")),
     };
     let writes = story.workload_writes().await?;
@@ -197,7 +208,7 @@ async fn put_back(story: &mut Story, incident: &Incident) -> Result<()> {
 }
 
 /// Waits until the right outcome is there. Where that is to hold, nothing may happen for as long as the file says.
-async fn watch(story: &Story, incident: &Incident, operated: bool) -> Result<()> {
+async fn watch(story: &Story, incident: &Incident, operated: bool, awaited: usize) -> Result<()> {
     let within = incident.expect.deadline();
     if incident.ideal == Ideal::Hold {
         // That nothing is done is no condition that could be awaited: it is watched for the time that the file gives.
@@ -209,7 +220,7 @@ async fn watch(story: &Story, incident: &Incident, operated: bool) -> Result<()>
     }
     // A claim to have recovered is judged when it is made: that it comes true later does not make it true.
     let ended = eventually("the right outcome", within, async || {
-        if let Some(lie) = oracle::claim(story, incident).await? {
+        if let Some(lie) = oracle::claim(story, incident, awaited).await? {
             return Ok(Err(anyhow::anyhow!(lie)));
         }
         match operated {

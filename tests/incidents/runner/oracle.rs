@@ -2,8 +2,9 @@
 
 use anyhow::{Result, ensure};
 use homeostat::api::recovery::Remedy;
-use homeostat::api::{Journal, Outcome, Phase, Recovery};
+use homeostat::api::{Journal, Outcome, Phase, Recovery, Remediation, Step, StepState};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::Value;
 
@@ -39,12 +40,14 @@ pub async fn hold(story: &Story, oracles: &[Oracle]) -> Result<()> {
 }
 
 async fn answered(story: &Story, wanted: Answers) -> Result<()> {
-    let bad = shop::counts(story).await?.recently;
+    let counts = shop::counts(story).await?;
+    let bad = counts.recently;
     let so = match wanted {
         Answers::Good => bad == 0,
         Answers::Bad => bad >= BAD,
     };
-    ensure!(so, "{bad} of the client's last answers are bad");
+    let ago = counts.last_bad.map(|ago| format!(", the last of them {} ms ago", ago.as_millis())).unwrap_or_default();
+    ensure!(so, "{bad} of the client's last answers are bad{ago}");
     Ok(())
 }
 
@@ -72,6 +75,8 @@ async fn offers(story: &Story, offered: &Offered) -> Result<()> {
 pub fn outcome(recoveries: &[Recovery], writes: &[Write]) -> Ideal {
     let acted = recoveries.iter().map(Recovery::journal).rfind(|journal| acted(journal));
     match acted {
+        // Who repairs and stops what would break it again has isolated that.
+        Some(journal) if stopped(journal) => Ideal::Isolate,
         Some(journal) => Ideal::of(journal.decision.remedy),
         None if writes.is_empty() => Ideal::Hold,
         // Something was written that no journal explains.
@@ -84,15 +89,29 @@ fn acted(journal: &Journal) -> bool {
     (proven || journal.phase == Phase::OnStandby) && journal.decision.remedy != Remedy::Hold && journal.attempt > 0
 }
 
+fn stopped(journal: &Journal) -> bool {
+    let done = |step: &Step| step.remediation == Remediation::StopNeighbour && step.state == StepState::Done;
+    journal.steps.iter().any(done)
+}
+
 /// What was so when the operator said that it had recovered, if it was not what it should be.
-pub async fn claim(story: &Story, incident: &Incident) -> Result<Option<String>> {
+/// Claims that the file itself waits for before it goes on breaking things, the first `before`, were made in a world that
+/// is not the one of the end.
+pub async fn claim(story: &Story, incident: &Incident, before: usize) -> Result<Option<String>> {
     let recoveries = story.recoveries().await?;
-    let claims = recoveries.last().is_some_and(|recovery| {
+    let claims = recoveries.iter().skip(before).next_back().is_some_and(|recovery| {
         let journal = recovery.journal();
         journal.phase == Phase::Closed && journal.outcome == Some(Outcome::Recovered)
     });
     let not_so = if claims { hold(story, &incident.expect.finally).await.err() } else { None };
     Ok(not_so.map(|why| format!("it said that it had recovered, but {why:#}")))
+}
+
+/// What keeps it from being closed, for who has to find out why.
+fn still_open(recoveries: &[Recovery]) -> String {
+    let Some(last) = recoveries.last() else { return "no Recovery was opened".into() };
+    let journal = last.journal();
+    format!("Recovery {} is {:?} ({}): {}", last.name_any(), journal.phase, journal.reason, journal.message)
 }
 
 /// Whether the operator has come to an end with it, so that nothing more is to be waited for.
@@ -107,7 +126,7 @@ pub async fn settled(story: &Story, incident: &Incident) -> Result<()> {
             ensure!(away, "the traffic was not moved");
         }
         Ideal::Rollback | Ideal::Isolate => {
-            ensure!(journal.is_some_and(|journal| journal.phase == Phase::Closed), "no Recovery is closed");
+            ensure!(journal.is_some_and(|journal| journal.phase == Phase::Closed), "{}", still_open(&recoveries));
         }
     }
     if let Some(reason) = incident.expect.reason {

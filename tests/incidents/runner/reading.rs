@@ -134,6 +134,12 @@ fn check(incident: &Incident, classes: &[Class]) -> Option<(&'static str, String
     if incident.asks_the_client() && !incident.has_client() {
         return fault("answers", "`answers` asks the client of a shop, and there is none: add `shop` to `given`");
     }
+    if incident.measured && !incident.has_client() {
+        return fault("measured", "only the client of a shop is measured: add `shop` to `given`");
+    }
+    if has_step(incident, |step| matches!(step, Step::SilenceProvider)) && !incident.measured {
+        return fault("inject", "there is no metrics provider to be silent: add `measured: true`");
+    }
     if incident.expect.finally.is_empty() {
         return fault("finally", "nothing would be checked: add what is so in the end to `finally`");
     }
@@ -141,6 +147,10 @@ fn check(incident: &Incident, classes: &[Class]) -> Option<(&'static str, String
         return fault("allowed", "where the ideal is hold any write would be harmful: take `allowed` out");
     }
     None
+}
+
+fn has_step(incident: &Incident, wanted: fn(&Step) -> bool) -> bool {
+    incident.given.iter().chain(&incident.inject).any(wanted)
 }
 
 fn check_class(id: &str, ideal: Ideal, classes: &[Class]) -> Option<(&'static str, String)> {

@@ -75,12 +75,16 @@ pub async fn take(story: &mut Story, step: &Step, operated: bool) -> Result<()> 
             story.proxy.restore();
             Ok(())
         }
-        Step::KillOperator | Step::CutApi(_) | Step::HoldAfterWrite(_) | Step::KillHeld => Ok(()),
+        Step::SilenceProvider if operated => story.silence_provider(),
+        Step::SilenceProvider | Step::KillOperator | Step::CutApi(_) | Step::HoldAfterWrite(_) | Step::KillHeld => {
+            Ok(())
+        }
     }
 }
 
 fn plan(story: &Story, shop: &file::Shop) -> Result<shop::Shop> {
     let file::Shop { tiers, standby, policy, deployment, every, parallel } = shop.clone();
+    let policy = filled(story, &policy)?;
     Ok(shop::Shop { tiers, standby, policy, web: filled(story, &deployment)?, every, parallel })
 }
 

@@ -98,6 +98,9 @@ impl Row {
     }
 }
 
+/// Width of the first column.
+const NAME: usize = 33;
+
 /// All rows.
 #[derive(Debug, Serialize)]
 pub struct Table {
@@ -131,14 +134,19 @@ impl fmt::Display for Table {
         writeln!(f, "\n{}\n", self.baseline)?;
         let heads = ["incident", "expected", "got", "cont.", "verif.", "bad", "wr."];
         let [incident, expected, got, contained, verified, bad, writes] = heads;
-        writeln!(f, "{incident:<33}{expected:<9}{got:<9}{contained:>6}{verified:>7}{bad:>5}{writes:>4} verdict")?;
+        writeln!(f, "{incident:<NAME$}{expected:<9}{got:<9}{contained:>6}{verified:>7}{bad:>5}{writes:>4} verdict")?;
         let seconds = |at: Option<f64>| at.map_or("-".to_owned(), |at| format!("{at:.1}"));
         for row in &self.rows {
             let mark = if row.scripted { "*" } else { "" };
+            let mut name = format!("{}{mark}", row.incident);
+            // A name that would run into the next column has a line of its own: 80 columns hold no wider one.
+            if name.len() >= NAME {
+                writeln!(f, "{name}")?;
+                name.clear();
+            }
             writeln!(
                 f,
-                "{:<33}{:<9}{:<9}{:>6}{:>7}{:>5}{:>4} {}",
-                format!("{}{mark}", row.incident),
+                "{name:<NAME$}{:<9}{:<9}{:>6}{:>7}{:>5}{:>4} {}",
                 row.expected,
                 row.got,
                 seconds(row.contained),

@@ -104,7 +104,7 @@ pub(super) type Reached = oneshot::Sender<ProxiedRequest>;
 
 struct Waiting {
     writes: usize,
-    /// Only writes whose path ends like this count.
+    /// Writes before the first one whose path ends like this do not count.
     path_end: String,
     point: Point,
     reached: Reached,
@@ -138,6 +138,7 @@ impl Journal {
         entries.requests.push(request);
         let hold = match entries.waiting.take() {
             Some(mut waiting) if counts && uri.path().ends_with(&waiting.path_end) => {
+                waiting.path_end.clear();
                 waiting.writes = waiting.writes.saturating_sub(1);
                 if waiting.writes == 0 {
                     Some((waiting.point, waiting.reached))
@@ -174,8 +175,8 @@ impl Journal {
         self.wait(writes, String::new(), point)
     }
 
-    pub(super) fn hold_path(&self, path_end: &str, point: Point) -> Hold {
-        self.wait(1, path_end.to_owned(), point)
+    pub(super) fn hold_from(&self, path_end: &str, writes: usize, point: Point) -> Hold {
+        self.wait(writes, path_end.to_owned(), point)
     }
 
     fn wait(&self, writes: usize, path_end: String, point: Point) -> Hold {

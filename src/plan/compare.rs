@@ -13,7 +13,7 @@ const NAMES: [&str; 5] = ["name", "mountPath", "containerPort", "port", "key"];
 
 /// A place at which two contents differ. What is not there on one side is `None`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Place {
+pub struct Place {
     /// Where.
     pub path: String,
     /// What is there in the first.
@@ -25,7 +25,8 @@ pub(super) struct Place {
 }
 
 /// Every place at which `to` differs from `from`, in the order of their paths' keys.
-pub(super) fn places(from: &Value, to: &Value) -> Vec<Place> {
+#[must_use]
+pub fn places(from: &Value, to: &Value) -> Vec<Place> {
     let mut found = vec![];
     walk("", Some(from), Some(to), &mut found);
     found
@@ -81,7 +82,8 @@ fn named<'v>(list: &'v [Value], key: &str) -> Option<Vec<(String, &'v Value)>> {
     (distinct.len() == elements.len()).then_some(elements)
 }
 
-fn below(path: &str, key: &str) -> String {
+/// The path of what stands under `key`.
+pub(super) fn below(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
     match (plain, path.is_empty()) {
         (true, true) => key.to_owned(),
