@@ -62,6 +62,12 @@ impl AuditEvent {
         (200..300).contains(&self.code)
     }
 
+    /// Whether the answer leaves open what became of the request. A client that dies in the middle of a write leaves a
+    /// 500 or 504 behind (its request ends as canceled), while the store may have taken the write.
+    pub fn left_open(&self) -> bool {
+        self.code >= 500
+    }
+
     /// Whether this ServiceAccount asked.
     pub fn by_service_account(&self, namespace: &str, name: &str) -> bool {
         self.user == service_account(namespace, name)

@@ -69,9 +69,18 @@ pub fn lines(writes: &[Write]) -> Vec<String> {
 impl Story {
     /// Everything that this story's operator was allowed to write so far, in order; without its lease and its Events.
     pub async fn writes(&self) -> Result<Vec<Write>> {
+        self.writes_that(AuditEvent::succeeded).await
+    }
+
+    /// The writes in the middle of which the operator died: each may have been stored or not.
+    pub async fn writes_left_open(&self) -> Result<Vec<Write>> {
+        self.writes_that(AuditEvent::left_open).await
+    }
+
+    async fn writes_that(&self, answered: impl Fn(&AuditEvent) -> bool) -> Result<Vec<Write>> {
         let events = self.cluster.audit_of(&service_account(self.namespace.name(), ACCOUNT)).await?;
-        let effective = events.into_iter().filter(|e| e.is_write() && !e.is_background() && e.succeeded());
-        Ok(effective.map(Write::of).collect())
+        let found = events.into_iter().filter(|e| e.is_write() && !e.is_background() && answered(e));
+        Ok(found.map(Write::of).collect())
     }
 
     /// Of those, the ones to workloads.
