@@ -423,11 +423,11 @@ pub enum Oracle {
     Answers(Answers),
 }
 
-/// How the last twenty answers were.
+/// How the answers of late were: the last twenty, on a slow machine those of the last five seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Answers {
-    /// All good.
+    /// None bad.
     Good,
     /// Three or more bad.
     Bad,

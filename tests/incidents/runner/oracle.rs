@@ -1,5 +1,7 @@
 //! What came of an incident: judged by the API server, the audit log and the journal, in this order of weight.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use homeostat::api::recovery::Remedy;
 use homeostat::api::{Journal, Outcome, Phase, Recovery, Remediation, Step, StepState};
@@ -14,6 +16,9 @@ use crate::story::{Story, Write, shop};
 
 /// So many bad ones among the last twenty are no accident.
 const BAD: u64 = 3;
+
+/// A bad answer from before this is past, however few came since. Longer than any answer takes.
+const PAST: Duration = Duration::from_secs(5);
 
 /// An error unless everything is so.
 pub async fn hold(story: &Story, oracles: &[Oracle]) -> Result<()> {
@@ -43,7 +48,7 @@ async fn answered(story: &Story, wanted: Answers) -> Result<()> {
     let counts = shop::counts(story).await?;
     let bad = counts.recently;
     let so = match wanted {
-        Answers::Good => bad == 0,
+        Answers::Good => bad == 0 || counts.last_bad.is_some_and(|ago| ago > PAST),
         Answers::Bad => bad >= BAD,
     };
     let ago = counts.last_bad.map(|ago| format!(", the last of them {} ms ago", ago.as_millis())).unwrap_or_default();
