@@ -13,8 +13,8 @@ pub(super) enum Link {
     PodsOnNode,
     /// From the name of a Recovery: the pods it took out.
     QuarantinedPods,
-    /// From the name of a Recovery: the Deployments and CronJobs that it stopped.
-    Stopped,
+    /// From the name of a Recovery: what else carries a mark of it.
+    Marked,
     /// From the name of a Service.
     EndpointSlices,
     /// From the name of a ConfigMap: the workloads whose template refers to it.
@@ -44,7 +44,7 @@ pub(super) fn links(object: &Object) -> Vec<(Link, &str)> {
     match object {
         Object::Workload(workload) => {
             let consumed = workload.config_maps.iter().map(|name| (Link::Consumers, name.as_str()));
-            consumed.chain(workload.stopped_by.as_deref().map(|recovery| (Link::Stopped, recovery))).collect()
+            consumed.chain(marked(workload.stopped_by.as_deref())).collect()
         }
         Object::Revision(revision) => vec![(Link::Revisions, &revision.owner_uid)],
         Object::Pod(pod) => {
@@ -53,12 +53,10 @@ pub(super) fn links(object: &Object) -> Vec<(Link, &str)> {
             let node = (!pod.node.is_empty()).then_some((Link::PodsOnNode, pod.node.as_ref()));
             set.into_iter().chain(recovery).chain(node).collect()
         }
-        Object::ConfigMap(_) | Object::Service(_) | Object::Member(_) | Object::RecoveryBudget(_) | Object::Node(_) => {
-            vec![]
-        }
-        Object::CronJob(job) => {
-            job.stopped_by.as_deref().map(|recovery| (Link::Stopped, recovery)).into_iter().collect()
-        }
+        Object::ConfigMap(_) | Object::RecoveryBudget(_) | Object::Node(_) => vec![],
+        Object::Service(service) => marked(service.switched_by.as_deref()).collect(),
+        Object::Member(member) => marked(member.mark().map(|(_, recovery)| recovery)).collect(),
+        Object::CronJob(job) => marked(job.stopped_by.as_deref()).collect(),
         Object::EndpointSlice(slice) => vec![(Link::EndpointSlices, &slice.service)],
         Object::RecoveryPolicy(policy) => {
             let target = (Link::Policies, policy.spec.target_ref.name.as_str());
@@ -84,4 +82,8 @@ pub(super) fn links(object: &Object) -> Vec<(Link, &str)> {
             open.into_iter().chain([(Link::Recoveries, journal.policy.as_str())]).collect()
         }
     }
+}
+
+fn marked(by: Option<&str>) -> impl Iterator<Item = (Link, &str)> {
+    by.map(|recovery| (Link::Marked, recovery)).into_iter()
 }

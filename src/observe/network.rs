@@ -44,7 +44,9 @@ fn policies(world: &Namespace) -> impl Iterator<Item = (&str, &Member)> {
 
 /// Those of our Recoveries, and those that nobody but the target can be meant by.
 fn cuts(world: &Namespace, target: Option<&Workload>, recoveries: &[RecoveryFacts]) -> Vec<CutFacts> {
-    let found = policies(world).filter_map(|(name, member)| {
+    let marked = world.all_linked(Link::Marked).flat_map(|(_, names)| names);
+    let found = marked.filter_map(|name| {
+        let member = world.member(Kind::NetworkPolicy, name)?;
         let Tie::Limits { selector, cut_by: Some(recovery), .. } = &member.tie else { return None };
         let ours = recoveries.iter().any(|own| *own.name == **recovery);
         let concerned = ours || target.is_some_and(|target| selector.matches(&target.labels));

@@ -40,13 +40,16 @@ pub(super) enum Moment {
     Beginning,
 }
 
+/// Names of what is linked, each with how many objects have it: those of several kinds may be namesakes.
+type Linked = BTreeMap<Box<str>, u32>;
+
 #[derive(Debug, Default)]
 pub(super) struct Namespace {
     objects: BTreeMap<Kind, BTreeMap<Box<str>, Stored>>,
     malformed: BTreeMap<(Kind, Box<str>), Malformed>,
     /// Uids that we deleted and whose deletion was not heard of yet: what is still on its way must not revive them.
     buried: BTreeMap<Kind, BTreeSet<Box<str>>>,
-    links: BTreeMap<Link, BTreeMap<Box<str>, BTreeSet<Box<str>>>>,
+    links: BTreeMap<Link, BTreeMap<Box<str>, Linked>>,
 }
 
 impl Namespace {
@@ -62,12 +65,13 @@ impl Namespace {
 
     /// Names of the objects linked to `to`.
     pub(super) fn linked(&self, link: Link, to: &str) -> impl Iterator<Item = &str> {
-        self.links.get(&link).and_then(|links| links.get(to)).into_iter().flatten().map(Box::as_ref)
+        self.links.get(&link).and_then(|links| links.get(to)).into_iter().flat_map(BTreeMap::keys).map(Box::as_ref)
     }
 
     /// Everything that has a link of this sort to it, and what is linked.
-    pub(super) fn all_linked(&self, link: Link) -> impl Iterator<Item = (&str, &BTreeSet<Box<str>>)> {
-        self.links.get(&link).into_iter().flatten().map(|(to, from)| (to.as_ref(), from))
+    pub(super) fn all_linked(&self, link: Link) -> impl Iterator<Item = (&str, impl Iterator<Item = &str>)> {
+        let links = self.links.get(&link).into_iter().flatten();
+        links.map(|(to, from)| (to.as_ref(), from.keys().map(Box::as_ref)))
     }
 
     pub(super) fn all(&self, kind: Kind) -> impl Iterator<Item = (&str, &Stored)> {
@@ -112,7 +116,8 @@ impl Namespace {
             woken.extend(wakes(&name, &before.object));
         }
         for (link, to) in links(&object) {
-            self.links.entry(link).or_default().entry(to.into()).or_default().insert(name.as_str().into());
+            let names = self.links.entry(link).or_default().entry(to.into()).or_default();
+            *names.entry(name.as_str().into()).or_default() += 1;
         }
         let stored = Stored { uid: uid.into(), version, object };
         self.objects.entry(kind).or_default().insert(name.as_str().into(), stored);
@@ -185,7 +190,11 @@ impl Namespace {
         for (link, to) in links(&stored.object) {
             let Some(ends) = self.links.get_mut(&link) else { continue };
             let Some(names) = ends.get_mut(to) else { continue };
-            names.remove(name);
+            let Some(count) = names.get_mut(name) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                names.remove(name);
+            }
             if names.is_empty() {
                 ends.remove(to);
             }

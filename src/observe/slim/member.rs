@@ -90,6 +90,18 @@ impl Member {
         }
     }
 
+    /// The mark of ours that it carries, and the Recovery that this names.
+    pub(crate) fn mark(&self) -> Option<(&'static str, &str)> {
+        let (mark, recovery) = match &self.tie {
+            Tie::Limits { cut_by: Some(recovery), .. } => (mark::CUT_BY, recovery.as_ref()),
+            Tie::Limits { denies_for: Some(recovery), .. } => (mark::QUARANTINED_BY, recovery.as_ref()),
+            Tie::Scales { raised_by: Some(recovery), .. } => (mark::SCALED_BY, recovery.as_ref()),
+            Tie::Routes(routing) => (mark::SWITCHED_BY, routing.switched_by.as_deref()?),
+            _ => return None,
+        };
+        Some((mark, recovery))
+    }
+
     /// Whether it attaches itself to the workload.
     pub(crate) fn attached_to(&self, target: &Workload) -> bool {
         match &self.tie {

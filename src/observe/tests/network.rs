@@ -132,7 +132,7 @@ fn marks_of_a_recovery_that_is_gone_are_found_by_its_name() {
     put(&stores, Kind::Service, &switched);
     let marks = facts(&stores, "checkout").marks;
     let found: Vec<String> = marks.iter().map(|mark| format!("{} {}", mark.kind, mark.name)).collect();
-    let expected = ["Pod q", "Deployment scanner", "Service moved", "NetworkPolicy homeostat-checkout-check-1"];
+    let expected = ["Pod q", "NetworkPolicy homeostat-checkout-check-1", "Service moved", "Deployment scanner"];
     assert_eq!(found, expected);
     assert!(marks.iter().all(|mark| mark.recovery == OURS));
 }

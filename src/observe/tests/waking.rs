@@ -61,6 +61,21 @@ fn a_config_map_wakes_only_those_who_refer_to_it() {
 }
 
 #[test]
+fn a_namesake_of_another_kind_takes_no_link_along() {
+    let stores = two_policies();
+    let named = |uid: &str, version| {
+        let mut workload = deployment("mail", version);
+        workload["metadata"]["uid"] = json!(uid);
+        workload["spec"]["template"] = template("letters");
+        workload
+    };
+    put(&stores, Kind::Deployment, &named("one", 20));
+    put(&stores, Kind::StatefulSet, &named("other", 21));
+    gone(&stores, Kind::StatefulSet, &named("other", 22));
+    assert_eq!(woken(&stores, Kind::ConfigMap, &config_map("letters", 23)), ["bystander"]);
+}
+
+#[test]
 fn a_service_wakes_those_it_selects_and_those_who_move_traffic_by_it() {
     let stores = two_policies();
     assert!(woken(&stores, Kind::Service, &service("mail", 20, "mail")).is_empty());
