@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::Error;
-use homeostat::api::Recovery;
+use homeostat::api::{Journal, Recovery};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -35,6 +35,8 @@ pub struct Row {
     pub missing: Option<String>,
     /// What was not so in the end.
     pub why: Option<String>,
+    /// What the operator decided in each incident, and why.
+    pub decided: Vec<String>,
 }
 
 impl Row {
@@ -65,6 +67,7 @@ impl Row {
             harmful,
             verdict,
             why: last.map(|error| format!("{error:#}")),
+            decided: recoveries.iter().map(decided).collect(),
             ..Self::empty(incident)
         }
     }
@@ -94,8 +97,14 @@ impl Row {
             scripted: incident.scripted,
             missing: incident.missing.clone(),
             why: None,
+            decided: vec![],
         }
     }
+}
+
+fn decided(recovery: &Recovery) -> String {
+    let Journal { symptom, suspect, decision, .. } = recovery.journal();
+    format!("{:?} suspected after {}: {:?}, {}", suspect, symptom.reason, decision.remedy, decision.message)
 }
 
 /// Width of the first column.
@@ -157,7 +166,9 @@ impl fmt::Display for Table {
             )?;
             if row.verdict != "right" {
                 let why = row.why.clone().unwrap_or_else(|| format!("not allowed: {}", row.harmful.join(", ")));
-                writeln!(f, "    {}", why.chars().take(300).collect::<String>())?;
+                for line in [&why].into_iter().chain(&row.decided) {
+                    writeln!(f, "    {}", line.chars().take(300).collect::<String>())?;
+                }
                 row.missing.iter().try_for_each(|missing| writeln!(f, "    not there yet: {missing}"))?;
             }
         }
