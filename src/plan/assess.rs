@@ -208,9 +208,7 @@ impl Look<'_> {
             None if ready < required => (Verdict::Stable, Reason::PodsStarting, counts),
             None => (Verdict::Stable, Reason::Healthy, counts),
         };
-        if reason == Reason::Healthy {
-            memory.trouble = None;
-        }
+        wakes.extend(self.note_calm(reason == Reason::Healthy, memory));
         Assessment {
             verdict,
             reason,
@@ -233,10 +231,25 @@ impl Look<'_> {
         match seen {
             Some((reason, message, bad_pods)) => (Some(self.symptom(reason, message, memory)), bad_pods),
             None => {
-                memory.symptom = None;
+                if let Some(symptom) = memory.symptom.take() {
+                    memory.trouble.get_or_insert(symptom.value);
+                }
                 (None, vec![])
             }
         }
+    }
+
+    /// Trouble is over when it is as long over as a recovery has to hold: pods that end again and again are ready in
+    /// between. Says when that will be.
+    fn note_calm(&self, healthy: bool, memory: &mut Memory) -> Option<Timestamp> {
+        let troubled = healthy && memory.trouble.is_some();
+        memory.calm = troubled.then(|| Since::carry(memory.calm.take(), (), self.now));
+        let over = memory.calm.as_ref()?.at + self.spec.verification.window.signed();
+        if self.now < over {
+            return Some(over);
+        }
+        (memory.trouble, memory.calm) = (None, None);
+        None
     }
 
     /// What was seen, with when it began and in which closure: a change in the middle of trouble did not begin it.

@@ -75,9 +75,11 @@ pub struct Memory {
     pub unpassed: Option<String>,
     /// A symptom that counts; the value is the digest of the closure that was live when it began.
     pub symptom: Option<Since<String>>,
-    /// The closure in which trouble began that has not ended since, by digest: a change in the middle of it is not its
-    /// cause.
+    /// The closure in which trouble began that is not over yet, by digest: a change in the middle of it is not its cause.
     pub trouble: Option<String>,
+    /// Healthy after that trouble, without a break.
+    #[serde(default)]
+    pub calm: Option<Since<()>>,
     /// The soak, by closure digest.
     pub soak: Option<Since<String>>,
     /// Everything that the open Recovery wants is back.

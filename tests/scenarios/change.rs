@@ -323,6 +323,32 @@ fn a_change_in_the_middle_of_trouble_is_not_reverted() {
     assert_eq!(world.target().digest, deployment("v2"));
 }
 
+/// Pods that end soon after each start are ready in between: all of them, for a moment, when a release made them at once.
+#[test]
+fn a_moment_without_trouble_does_not_end_it() {
+    let mut world = World::stable(3);
+    (0..3).for_each(|index| drop(world.break_pod(index)));
+    world.run_until_phase(60, Phase::Holding);
+    world.release_bad("v2", Behaviour::CrashAfterReady(3));
+    world.run(300);
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    world.assert_holds(Reason::SymptomBeforeChange);
+}
+
+/// Nor does one just before the release.
+#[test]
+fn a_release_in_a_moment_without_trouble_is_not_its_cause() {
+    let mut world = World::stable(3);
+    world.dependency_down = true;
+    world.run_until_phase(60, Phase::Holding);
+    world.dependency_down = false;
+    world.run_until(60, |world| world.condition("TargetHealthy").0 == "True");
+    world.release_bad("v2", Behaviour::NeverReady);
+    world.run(300);
+    assert!(world.effects.is_empty(), "{:?}", world.effects);
+    world.assert_holds(Reason::SymptomBeforeChange);
+}
+
 #[test]
 fn a_config_map_that_others_serve_with_is_left_alone() {
     let mut world = World::stable(5);

@@ -55,6 +55,26 @@ fn a_changed_config_map_that_both_use() {
     assert_eq!(down_by(own, change).phase(), Some(Phase::OnStandby));
 }
 
+/// Whether it is the cause cannot be told where the symptom was seen first; what may be is shared all the same.
+#[test]
+fn what_changed_in_the_middle_of_trouble_and_both_use() {
+    let broken = |world: &mut World| {
+        world.bad_pods.extend(world.facts.pods.iter().map(|pod| pod.uid.clone()));
+        world.spec().actions.failover = None;
+        world.run_until_phase(60, Phase::Holding);
+        world.configure_bad("bad", Behaviour::CrashLoop);
+        world.run(2);
+    };
+    let mut world = World::with_standby(Failback::Automatic);
+    let failover = world.spec().actions.failover.clone();
+    world.facts.standby.as_mut().unwrap().config_maps = set(&["settings"]);
+    broken(&mut world);
+    world.spec().actions.failover = failover;
+    world.run(60);
+    assert_eq!(world.journal().suspect, Suspect::Unknown);
+    refused(&world, "ConfigMap settings");
+}
+
 #[test]
 fn a_changed_secret_that_both_use() {
     let change = |world: &mut World| world.edit(MemberKind::Secret, "login", "wrong");

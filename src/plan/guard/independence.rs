@@ -2,7 +2,7 @@
 //! show it yet.
 //!
 //! What matters depends on the suspect: of a change what was changed, of a node or zone where the pods are, and of what
-//! nothing explains whatever nobody can look into. That a standby is ready now is no proof: pods read their configuration
+//! nothing explains whatever nobody can look into, and what changed all the same. That a standby is ready now is no proof: pods read their configuration
 //! when they start.
 
 use std::collections::BTreeSet;
@@ -31,7 +31,9 @@ fn shared(case: &Case, standby: &Workload) -> Option<(String, &'static str)> {
     match case.triage.suspect {
         Suspect::Change => changed(case, standby).or_else(|| volume(case, standby)),
         Suspect::Node | Suspect::Zone => place(case).map(|place| (place, "where all bad pods are")),
-        Suspect::Unknown | Suspect::Pod | Suspect::Dependency => volume(case, standby).or_else(|| dependency(case)),
+        Suspect::Unknown | Suspect::Pod | Suspect::Dependency => {
+            volume(case, standby).or_else(|| dependency(case)).or_else(|| changed(case, standby))
+        }
         Suspect::Observer | Suspect::Neighbour | Suspect::TargetDeleted => None,
     }
 }
@@ -59,7 +61,11 @@ fn changed(case: &Case, standby: &Workload) -> Option<(String, &'static str)> {
             names.push(format!("{} {name}", difference.kind));
         }
     }
-    (!names.is_empty()).then(|| (names.join(", "), "which changed before the symptom began"))
+    let when = match case.triage.suspect {
+        Suspect::Change => "which changed before the symptom began",
+        _ => "which changed, and whether that is the cause is not known",
+    };
+    (!names.is_empty()).then(|| (names.join(", "), when))
 }
 
 /// Images that the target has only since the change.
