@@ -157,8 +157,8 @@ fn facts(around: Around<'_>, kind: MemberKind, name: &str, belongs: bool) -> Obj
             let other = other.filter(|other| other.available_replicas > 0).map(Workload::title);
             ObjectFacts { scaling: Some(scaling.clone()), scales_other: other, ..known }
         }
-        Tie::Keeps { sealed_copy, certificate } => {
-            ObjectFacts { sealed_copy: *sealed_copy, certificate: *certificate, ..known }
+        Tie::Keeps { sealed_copy, certificate, written } => {
+            ObjectFacts { sealed_copy: *sealed_copy, certificate: *certificate, written: *written, ..known }
         }
         _ => known,
     }

@@ -374,6 +374,9 @@ pub struct ConfigMapFacts {
     pub digest: String,
     /// Size of the content in bytes of canonical JSON.
     pub size: usize,
+    /// When anything of it was written last (whole seconds): its content is not younger. `None` if nobody knows.
+    #[serde(default)]
+    pub written: Option<Timestamp>,
     /// For an immutable copy of ours, whether it is immutable still; `None` for any other.
     pub sealed_copy: Option<bool>,
     /// Other workloads that refer to it and have available pods, by kind and name; the target and its standby excepted.
@@ -414,6 +417,10 @@ pub struct ObjectFacts {
     /// Kind and name of another workload, with available pods, that it scales instead of the target. Only for autoscalers.
     #[serde(default)]
     pub scales_other: Option<String>,
+    /// When anything of it was written last (whole seconds): its content is not younger. `None` if nobody knows.
+    /// Only for Secrets.
+    #[serde(default)]
+    pub written: Option<Timestamp>,
     /// For an immutable copy of ours, whether it is immutable still; `None` for any other. Only for Secrets.
     #[serde(default)]
     pub sealed_copy: Option<bool>,
@@ -452,6 +459,7 @@ impl ObjectFacts {
             shows: BTreeSet::new(),
             scaling: None,
             scales_other: None,
+            written: None,
             sealed_copy: None,
             certificate: None,
             git_ops: None,

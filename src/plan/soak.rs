@@ -8,7 +8,7 @@ use super::closure::{self, live_members};
 use super::facts::{Facts, ObjectFacts};
 use super::member::MemberKind;
 use super::memory::{Memory, Since};
-use super::{bonds, cuts, states};
+use super::{bonds, cuts, stale, states};
 use crate::api::check::CheckEvidence;
 use crate::api::stable_state::{LARGEST_MEMBER, MOST_MEMBERS};
 
@@ -42,9 +42,12 @@ pub enum Soak {
     Recorded,
     /// The closure is too large to be recorded: what, and how large.
     TooLarge(String),
+    /// Pods run with something else than the closure has now: what, and what to do.
+    Unread(String),
 }
 
-/// Brings the soak up to date. A restart too many, a pod that stops being ready, a change or a gap in sight begin it anew.
+/// Brings the soak up to date. A restart too many, a pod that stops being ready, a change or a gap in sight begin it anew;
+/// and it does not begin before every pod has read what there is to be read at its start.
 #[must_use]
 pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Timestamp) -> Soak {
     let (Some(policy), Some(target)) = (&facts.policy, &facts.target) else { return Soak::Broken };
@@ -68,6 +71,10 @@ pub fn soak(facts: &Facts, assessment: &Assessment, memory: &mut Memory, now: Ti
     }
     if let Some(message) = too_large(facts) {
         return Soak::TooLarge(message);
+    }
+    if let Some(message) = stale::unread(facts, &memory.read_at_start) {
+        memory.soak = None;
+        return Soak::Unread(message);
     }
     if now < due || assessment.ready < assessment.required {
         return Soak::Running(due.max(now));

@@ -1,7 +1,7 @@
 //! Pods that run with configuration as it was: what they read at their start has changed since, and is to stay as it is.
 //!
-//! Only what this process saw happen counts, and what the open incident put back itself. What pods read live from a volume
-//! is no part of this. Whether pods may be made anew is for the guards.
+//! What it was before is known from the last state, from what this process saw, and from what the open incident put back
+//! itself. What pods read live from a volume is no part of this. Whether pods may be made anew is for the guards.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use super::facts::{Facts, PodFacts, StateFacts, Workload};
 use super::guard::Case;
 use super::member::MemberKind;
 use super::memory::{Memory, Since};
-use super::{steps, triage};
+use super::{states, steps, triage};
 use crate::api::Reason;
 use crate::api::policy::MemberPolicy;
 use crate::api::recovery::{Remediation, Step, StepState, Suspect};
@@ -24,6 +24,10 @@ use crate::api::recovery::{Remediation, Step, StepState, Suspect};
 const WINDOW: SignedDuration = SignedDuration::from_secs(600);
 /// The starts of containers are whole seconds.
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
+/// So are the times of writes: some moment within the second.
+const WITHIN: SignedDuration = SignedDuration::from_millis(500);
+/// What happens is seen sooner than this.
+const LAG: SignedDuration = SignedDuration::from_secs(10);
 /// So many contents of one object are remembered.
 const REMEMBERED: usize = 8;
 
@@ -36,6 +40,9 @@ pub struct Content {
     pub name: String,
     /// Its digests, oldest first, and since when; one is empty while it is not there.
     pub seen: Vec<Since<String>>,
+    /// It is known when it became what it is; else it was found so, and that is the time.
+    #[serde(default)]
+    pub dated: bool,
 }
 
 impl Content {
@@ -43,9 +50,26 @@ impl Content {
         self.seen.last().map_or("", |last| &last.value)
     }
 
-    /// When it became what it is; `None` if it was that when it was first seen.
+    /// When it became what it is; `None` if it was that when it was first seen, or if nobody knows.
     fn changed(&self) -> Option<Timestamp> {
-        self.seen.last().filter(|_| self.seen.len() > 1).map(|last| last.at)
+        self.seen.last().filter(|_| self.dated && self.seen.len() > 1).map(|last| last.at)
+    }
+
+    /// Takes in what it is now. A watch may tell late, and pods that started meanwhile have read it: what the API server says
+    /// of its last write counts if it can be true. Who takes a field away, or gives it back to its former manager as we do,
+    /// leaves an older time behind.
+    fn becomes(&mut self, live: &str, written: Option<Timestamp>, seen_to_happen: bool, now: Timestamp) {
+        let before = self.seen.iter().rfind(|seen| !seen.value.is_empty()).map(|seen| seen.at);
+        // What was not there may have been there unseen, when we began to look.
+        let any_age = !seen_to_happen || self.live().is_empty();
+        let can_be =
+            |at: &Timestamp| before.is_none_or(|before| before < *at) && (any_age || now.duration_since(*at) <= LAG);
+        let written = written.map(|second| second + WITHIN).filter(can_be);
+        let at = written.unwrap_or(now);
+        self.dated = seen_to_happen || written.is_some();
+        self.seen.retain(|seen| !seen.value.is_empty() || seen.at <= at);
+        self.seen.push(Since { value: live.to_owned(), at });
+        self.seen.drain(..self.seen.len().saturating_sub(REMEMBERED));
     }
 
     /// What it was then. Before it was first seen it is taken to have been the same: that blames nothing on it.
@@ -121,13 +145,45 @@ pub(super) fn note(facts: &Facts, memory: &mut Memory, now: Timestamp) {
         }
         let live = closure::live_of(facts, *kind, name).1;
         let known = before.iter().find(|known| known.kind == *kind && known.name == *name);
-        let mut seen = known.map(|known| known.seen.clone()).unwrap_or_default();
-        if seen.last().is_none_or(|last| last.value != live) {
-            seen.push(Since { value: live.to_owned(), at: now });
-            seen.drain(..seen.len().saturating_sub(REMEMBERED));
+        let mut content = known.cloned().unwrap_or_else(|| recorded(facts, *kind, name));
+        if content.seen.last().is_none_or(|last| last.value != live) {
+            content.becomes(live, written(facts, *kind, name), known.is_some(), now);
         }
-        memory.read_at_start.push(Content { kind: *kind, name: name.clone(), seen });
+        memory.read_at_start.push(content);
     }
+}
+
+/// What it was when the last state was recorded: all that is known of it when this process begins to look.
+fn recorded(facts: &Facts, kind: MemberKind, name: &str) -> Content {
+    let last = states::by_age(facts).into_iter().find(|state| state.sealed);
+    let recorded = last.and_then(|state| Some((state.member(kind, name)?, state.created)));
+    let seen = recorded.map(|(member, at)| Since { value: member.digest.clone(), at }).into_iter().collect();
+    Content { kind, name: name.to_owned(), seen, dated: true }
+}
+
+fn written(facts: &Facts, kind: MemberKind, name: &str) -> Option<Timestamp> {
+    match kind {
+        MemberKind::ConfigMap => facts.config_maps.get(name)?.written,
+        _ => facts.object(kind, name)?.written,
+    }
+}
+
+/// What was earned with other content, and pods have not read yet that read it only at their start, for people. Where both
+/// happened in one second, they have.
+pub(super) fn unread(facts: &Facts, known: &[Content]) -> Option<String> {
+    let last = states::by_age(facts).into_iter().find(|state| state.sealed)?;
+    let earned = |content: &&Content| last.member(content.kind, &content.name).map(|member| member.digest.as_str());
+    let changed = known.iter().filter(|content| earned(content).is_some_and(|digest| digest != content.live()));
+    let mut unread = changed.filter_map(|content| {
+        let old = |pod: &&PodFacts| content.outdated(pod.started.unwrap_or(pod.created)) == Some(true);
+        let pods = facts.live_pods().filter(old).count();
+        (pods > 0).then_some((content, pods))
+    });
+    let (Content { kind, name, .. }, pods) = unread.next()?;
+    Some(format!(
+        "{pods} pods started before {kind} {name} became what it is, and read it only then: no state is earned with it \
+         before they are restarted"
+    ))
 }
 
 /// Bad pods that all hold what is no more, while every good one has what is there now, if nothing else explains the symptom
@@ -211,7 +267,7 @@ fn with_restore(case: &Case, content: &Content) -> Content {
         return content.clone();
     };
     let seen = vec![Since { value: step.from.clone(), at: at - SECOND }, Since { value: step.to.clone(), at }];
-    Content { seen, ..content.clone() }
+    Content { seen, dated: true, ..content.clone() }
 }
 
 /// Whether the target is in `state` but for what its pods read at their start and the policy only compares.
@@ -262,7 +318,7 @@ mod tests {
         let of = |seen: &[(&str, i64)]| {
             let seen =
                 seen.iter().map(|(value, second)| Since { value: (*value).to_owned(), at: at(*second) }).collect();
-            Content { kind: MemberKind::Secret, name: "login".into(), seen }
+            Content { kind: MemberKind::Secret, name: "login".into(), seen, dated: true }
         };
         let once = of(&[("old", 10), ("new", 20)]);
         assert_eq!(once.changed(), Some(at(20)));
@@ -275,5 +331,35 @@ mod tests {
         assert_eq!([5, 25, 35].map(|started| back.outdated(at(started))), [Some(false), Some(true), Some(false)]);
         let never = of(&[("old", 10)]);
         assert_eq!((never.changed(), never.outdated(at(5))), (None, Some(false)));
+    }
+
+    #[test]
+    fn the_time_of_a_write_counts_if_it_can_be_true() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let begun = |value: &str, second| Content {
+            kind: MemberKind::ConfigMap,
+            name: "settings".into(),
+            seen: vec![Since { value: value.to_owned(), at: at(second) }],
+            dated: true,
+        };
+        let after = |mut content: Content, written, seen_to_happen, now| {
+            content.becomes("new", written, seen_to_happen, at(now));
+            (content.outdated(at(30)), content.changed().is_some())
+        };
+        // Seen a second late; a pod started in between.
+        assert_eq!(after(begun("old", 10), Some(at(29)), true, 31), (Some(false), true));
+        assert_eq!(after(begun("old", 10), None, true, 32), (Some(true), true));
+        // Older than what it was before, or than can be: it is taken for what happens now.
+        assert_eq!(after(begun("old", 10), Some(at(5)), true, 40), (Some(true), true));
+        assert_eq!(after(begun("old", 10), Some(at(12)), true, 400), (Some(true), true));
+        // Given back to whom it belonged, together with the time of what it was before.
+        let again = Content { seen: vec![Since { value: "old".into(), at: at(29) + WITHIN }], ..begun("old", 0) };
+        assert_eq!(after(again, Some(at(29)), true, 32), (Some(true), true));
+        // Found so after a restart: pods from before it have not read it, and it explains nothing.
+        assert_eq!(after(begun("old", 10), Some(at(20)), false, 400), (Some(false), true));
+        assert_eq!(after(begun("old", 10), Some(at(5)), false, 400), (Some(true), false));
+        assert_eq!(after(begun("old", 10), None, false, 400), (Some(true), false));
+        // That it was not there yet was seen before it was seen.
+        assert_eq!(after(begun("", 31), Some(at(20)), true, 32), (Some(false), false));
     }
 }

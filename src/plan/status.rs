@@ -33,7 +33,7 @@ pub(super) fn status(
     now: Timestamp,
 ) -> RecoveryPolicyStatus {
     let mut said =
-        vec![ready(facts, policy, assessment), healthy(assessment, open), recoverable(facts, policy, soak, now)];
+        vec![ready(facts, policy, assessment), healthy(assessment, soak, open), recoverable(facts, policy, soak, now)];
     if let Some((name, journal)) = open {
         let message = format!("Recovery {name}: {}", journal.message);
         said.push((ConditionType::Recovering, Some(true), journal.reason, message));
@@ -118,7 +118,7 @@ fn ready(facts: &Facts, policy: &PolicyFacts, assessment: &Assessment) -> Said {
     said(true, Reason::Armed, format!("watching; the mode is {:?}", policy.spec.mode))
 }
 
-fn healthy(assessment: &Assessment, open: Open) -> Said {
+fn healthy(assessment: &Assessment, soak: &Soak, open: Open) -> Said {
     let answer = match (assessment.verdict, &assessment.symptom) {
         (Verdict::Stable, _) if assessment.reason == Reason::Healthy => Some(true),
         (Verdict::Unstable, Some(_)) => Some(false),
@@ -129,7 +129,10 @@ fn healthy(assessment: &Assessment, open: Open) -> Said {
     let message = match open.filter(|_| assessment.symptom.is_some()) {
         Some((_, journal)) if journal.symptom.reason == assessment.reason => journal.symptom.message.clone(),
         _ if assessment.reason == Reason::RollingOut => "a rollout is under way".into(),
-        _ => assessment.message.clone(),
+        _ => match soak {
+            Soak::Unread(unread) => format!("{}; {unread}", assessment.message),
+            _ => assessment.message.clone(),
+        },
     };
     (ConditionType::TargetHealthy, answer, assessment.reason, message)
 }
@@ -168,6 +171,7 @@ fn of_states(facts: &Facts, policy: &PolicyFacts, soak: &Soak, now: Timestamp) -
             }
         }
         (Err(_), Soak::TooLarge(message)) if !usable => said(false, Reason::TooLarge, message.clone()),
+        (Err(_), Soak::Unread(message)) if !usable => said(false, Reason::Soaking, message.clone()),
         (Err(_), Soak::Running(_) | Soak::Complete(_)) if !usable => {
             said(false, Reason::Soaking, format!("the target is soaking for {}", policy.spec.stability.soak))
         }
@@ -185,7 +189,7 @@ fn state(assessment: &Assessment, soak: &Soak, open: Open, suspended: bool, at_h
             (Verdict::Unknown, _) => State::Unknown,
             (Verdict::Unstable, _) => State::Unstable,
             (Verdict::Stable, _) if at_home => State::Stable,
-            (Verdict::Stable, Soak::Running(_) | Soak::Complete(_)) => State::Soaking,
+            (Verdict::Stable, Soak::Running(_) | Soak::Complete(_) | Soak::Unread(_)) => State::Soaking,
             (Verdict::Stable, _) => State::Unstable,
         },
     }

@@ -240,12 +240,22 @@ fn a_change_that_nobody_saw_or_that_is_long_ago_is_not_the_reason() {
         world.run(2 + ago);
         if ago == 0 {
             world.lose_memory();
+            world.facts.config_maps.get_mut("settings").unwrap().written = None;
         }
         world.dependency_down = true;
         world.run(120);
         assert_eq!(world.count(Remediation::RenewPods), 0);
         assert_eq!(world.refusal(Remedy::RenewPods), Some(Reason::NotIndicated));
     }
+}
+
+/// What it was before is in the last state, and the API server says when it was written.
+#[test]
+fn a_change_is_known_after_a_restart_of_ours_as_well() {
+    let mut world = comparing();
+    rotate(&mut world);
+    world.lose_memory();
+    assert_renewed(&mut world);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! How a stable state is earned.
 
-use homeostat::api::Reason;
+use homeostat::api::policy::State;
+use homeostat::api::{Outcome, Reason};
 use homeostat::plan::member::MemberKind;
 
-use crate::world::{Behaviour, World, seconds};
+use crate::world::{Behaviour, World, config, seconds};
 
 /// Soaks for 50 of 60 seconds, lets `happen` happen, and says how much later a state was earned.
 fn earned_after(happen: impl Fn(&mut World)) -> i64 {
@@ -113,4 +114,60 @@ fn without_its_service_account_nothing_is_earned() {
     world.edit(MemberKind::ServiceAccount, "own", "there");
     world.run(120);
     assert_eq!(world.facts.states.len(), 1);
+}
+
+/// Configuration is changed in calm, and all pods run on with what they read before.
+fn changed_in_calm(behaviour: Behaviour) -> World {
+    let mut world = World::stable(3);
+    world.configure_bad("other", behaviour);
+    world.run(300);
+    assert!(world.facts.recoveries.is_empty());
+    world
+}
+
+#[test]
+fn what_no_pod_has_read_is_not_earned() {
+    let mut world = changed_in_calm(Behaviour::Healthy(3));
+    assert_eq!((world.facts.states.len(), world.status().state), (1, State::Soaking));
+    let conditions = &world.status().conditions;
+    let healthy = conditions.iter().find(|condition| condition.type_ == "TargetHealthy").unwrap();
+    assert!(healthy.message.contains("3 pods started before ConfigMap settings"), "{}", healthy.message);
+    world.restart_pods();
+    let from = world.now;
+    world.run_until(200, |world| world.facts.states.len() == 2);
+    assert!(world.now.duration_since(from) >= seconds(60), "the soak begins when it is read");
+}
+
+#[test]
+fn one_pod_that_has_not_read_it_is_enough() {
+    let mut world = changed_in_calm(Behaviour::Healthy(3));
+    world.restart_first(2);
+    world.run(300);
+    assert_eq!((world.facts.states.len(), world.status().state), (1, State::Soaking));
+}
+
+/// It would be earned as good, and there would be nothing to go back to when it shows.
+#[test]
+fn what_shows_at_the_next_start_is_put_back() {
+    for forget in [false, true] {
+        let mut world = changed_in_calm(Behaviour::CrashLoop);
+        if forget {
+            world.lose_memory();
+            world.run(300);
+        }
+        assert_eq!(world.facts.states.len(), 1, "forgotten: {forget}");
+        world.restart_pods();
+        world.run_until_closed(600);
+        world.assert_closed(Outcome::Recovered, Reason::Verified);
+        assert_eq!(world.facts.config_maps["settings"].digest, config("good"));
+    }
+}
+
+#[test]
+fn after_a_restart_of_ours_pods_that_started_since_the_last_state_have_read_it() {
+    let mut world = changed_in_calm(Behaviour::Healthy(3));
+    world.restart_pods();
+    world.lose_memory();
+    world.run(90);
+    assert_eq!(world.facts.states.len(), 2);
 }

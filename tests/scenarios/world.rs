@@ -465,6 +465,7 @@ impl World {
             uid: "uid-of-settings".into(),
             digest,
             size: 10,
+            written: Some(self.now),
             sealed_copy: None,
             serving_others: BTreeSet::new(),
             field_owner: owner,
@@ -478,7 +479,6 @@ impl World {
         self.configure(text);
     }
 
-    /// Every container starts again, and reads its configuration anew.
     /// An object that attaches itself to the target, or that the target refers to.
     pub fn attach(&mut self, kind: MemberKind, name: &str, digest: &str) {
         let (uid, digest) = (format!("uid-of-{kind}-{name}"), digest.to_owned());
@@ -503,8 +503,14 @@ impl World {
         self.facts.object(kind, name).map(|object| object.digest.clone()).filter(|digest| !digest.is_empty())
     }
 
+    /// Every container starts again, and reads its configuration anew.
     pub fn restart_pods(&mut self) {
-        for pod in &mut self.facts.pods {
+        self.restart_first(self.facts.pods.len());
+    }
+
+    /// The same for so many pods.
+    pub fn restart_first(&mut self, pods: usize) {
+        for pod in self.facts.pods.iter_mut().take(pods) {
             pod.restarts += 1;
             pod.most_restarts += 1;
             set_ready(pod, false, self.now);
@@ -1117,7 +1123,7 @@ impl World {
             }
             Some(map) if map.digest == step.to => Receipt::AlreadyDone,
             Some(map) if map.uid == step.object.uid && map.digest == step.from => {
-                map.digest = step.to.clone();
+                (map.digest, map.written) = (step.to.clone(), Some(self.now));
                 Receipt::Done
             }
             Some(map) if map.uid == step.object.uid => Receipt::Moved("its content was changed meanwhile".into()),

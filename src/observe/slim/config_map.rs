@@ -1,7 +1,7 @@
 //! ConfigMaps: identity, digest and size. The content itself is not kept.
 
 use super::Parts;
-use super::field_owner::{DATA, field_owner};
+use super::field_owner::{DATA, field_owner, last_written};
 use super::git_ops::git_ops;
 use super::member::object;
 use crate::api::mark;
@@ -17,6 +17,7 @@ pub(super) fn config_map(parts: &Parts<'_>) -> Result<ConfigMapFacts, serde_json
         uid: metadata.uid(),
         digest: content::digest(&content),
         size: content.len(),
+        written: last_written(metadata.managed_fields),
         sealed_copy: metadata.label(mark::COPY_OF).map(|_| parts.immutable == Some(true)),
         serving_others: Default::default(),
         field_owner: field_owner(metadata.managed_fields, &DATA),

@@ -62,6 +62,19 @@ pub(super) fn last_writer(managed_fields: Option<&RawValue>, places: &Places) ->
     alone.then_some(manager)
 }
 
+#[derive(Deserialize)]
+struct Stamp {
+    subresource: Option<String>,
+    time: Option<Timestamp>,
+}
+
+/// When the object was written last (whole seconds, the API server's clock), subresources excepted.
+pub(super) fn last_written(managed_fields: Option<&RawValue>) -> Option<Timestamp> {
+    let stamps: Vec<Stamp> = serde_json::from_str(managed_fields?.get()).ok()?;
+    let of_object = stamps.iter().filter(|stamp| stamp.subresource.as_deref().is_none_or(str::is_empty));
+    of_object.filter_map(|stamp| stamp.time).max()
+}
+
 fn at<'a>(fields: &'a Value, place: &[&str]) -> Option<&'a Value> {
     place.iter().try_fold(fields, |fields, key| fields.get(key))
 }

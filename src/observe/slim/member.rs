@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 use serde::Deserialize;
@@ -57,7 +58,8 @@ pub(crate) enum Tie {
     /// It gives these ServiceAccounts, each after its namespace, this ClusterRole, in all namespaces.
     GrantsEverywhere { accounts: Box<[(Box<str>, Box<str>)]>, role: Box<str> },
     /// The workload, or another member, names it, for what is in it. For a copy of ours, whether it is immutable still.
-    Keeps { sealed_copy: Option<bool>, certificate: Option<Certificate> },
+    /// When it was written last.
+    Keeps { sealed_copy: Option<bool>, certificate: Option<Certificate>, written: Option<Timestamp> },
 }
 
 /// Where a route of the Gateway API leads.

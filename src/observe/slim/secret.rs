@@ -6,6 +6,7 @@ use k8s_openapi::ByteString;
 use serde_json::Value;
 use x509_parser::pem::Pem;
 
+use super::field_owner::last_written;
 use super::git_ops::git_ops;
 use super::member::{Member, Tie, object};
 use super::{Identity, Parts, SecretDigest};
@@ -22,7 +23,7 @@ pub(super) fn secret(
     digest: &SecretDigest,
 ) -> Result<Member, serde_json::Error> {
     let type_ = parts.type_.as_deref().unwrap_or_default();
-    let nothing = Tie::Keeps { sealed_copy: None, certificate: None };
+    let nothing = Tie::Keeps { sealed_copy: None, certificate: None, written: None };
     let posture = Posture::default();
     let never = Member { kind: MemberKind::Secret, digest: "".into(), size: 0, tie: nothing, posture, git_ops: None };
     if !secrets::looked_at(type_) {
@@ -33,7 +34,7 @@ pub(super) fn secret(
     let Some(digest) = digest(&identity.namespace, &identity.name, &content) else { return Ok(never) };
     let sealed_copy = parts.metadata.label(mark::COPY_OF).map(|_| parts.immutable == Some(true));
     let certificate = (type_ == secrets::TLS).then(|| certificate(object.pointer("/data/tls.crt")));
-    let tie = Tie::Keeps { sealed_copy, certificate };
+    let tie = Tie::Keeps { sealed_copy, certificate, written: last_written(parts.metadata.managed_fields) };
     let git_ops = git_ops(&parts.metadata);
     let posture = Posture::default();
     Ok(Member { kind: MemberKind::Secret, digest: digest.into(), size: content.len(), tie, posture, git_ops })

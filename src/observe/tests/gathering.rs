@@ -335,3 +335,17 @@ fn an_autoscaler_says_how_it_scales_and_whom_instead_of_the_target() {
         assert_eq!(recorded, Scaling::of(&autoscaler(1, "", 80)));
     }
 }
+
+#[test]
+fn it_is_known_when_a_config_map_and_a_secret_were_written() {
+    let stores = small_world();
+    let mut map = config_map("settings", 50);
+    map["metadata"]["managedFields"] = json!([
+        {"manager": "helm", "operation": "Apply", "time": "2026-01-01T00:00:07Z", "fieldsV1": {"f:data": {"f:a": {}}}},
+        {"manager": "kubectl", "operation": "Update", "time": "2026-01-01T00:00:09Z", "fieldsV1": {"f:data": {"f:b": {}}}},
+        {"manager": "other", "operation": "Update", "subresource": "status", "time": "2026-01-01T00:00:11Z"},
+    ]);
+    put(&stores, Kind::ConfigMap, &map);
+    let written = facts(&stores, "checkout").config_maps["settings"].written;
+    assert_eq!(written, "2026-01-01T00:00:09Z".parse().ok());
+}

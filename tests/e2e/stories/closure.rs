@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use cluster::eventually;
 use homeostat::api::recovery::Remedy;
-use homeostat::api::{Journal, Outcome, Phase, Reason, Recovery, StableState};
+use homeostat::api::{Journal, Outcome, Phase, Reason, Recovery, RecoveryPolicyStatus, StableState};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota, Service, ServiceAccount};
@@ -274,6 +274,30 @@ pub async fn hardening_since_survives_a_rollback(story: &mut Story) -> Result<()
     ensure!(message.contains("NetworkPolicy shop"), "it does not say what was left: {message}");
     let pods = story.api::<Pod>().list(&Default::default()).await?.items.len();
     ensure!(pods == 2, "{pods} pods");
+    Ok(())
+}
+
+/// Pods run on with what they read at their start; what was changed since is no part of a stable state, whoever of us saw
+/// the change, and goes back with a release that fails.
+pub async fn what_no_pod_has_read_is_not_earned(story: &mut Story) -> Result<()> {
+    let first = story.stable(2, json!({})).await?.metadata.name.context("a state without a name")?;
+    story.change::<ConfigMap>(SETTINGS, json!({"data": {"TIMEOUT": "never"}})).await?;
+    let unread = |status: &RecoveryPolicyStatus, ready: &str| {
+        let told = status.conditions.iter().find(|condition| condition.type_ == "TargetHealthy");
+        let message = told.map(|told| told.message.as_str()).unwrap_or_default();
+        message.starts_with(ready) && message.contains("2 pods started before ConfigMap web-settings")
+    };
+    story.policy("to say what no pod has read", |status| unread(status, "2 of 2")).await?;
+    story.kill_operator().await?;
+    story.change::<Deployment>(WEB, json!({"spec": {"replicas": 3}})).await?;
+    story.start_operator(&[]).await?;
+    let again = |status: &RecoveryPolicyStatus| unread(status, "3 of 3") && status.stable_state == first;
+    story.policy("to be told so by one that did not see the change", again).await?;
+    story.change::<Deployment>(WEB, app::new_image("crash")).await?;
+    story.closed(Outcome::Recovered).await?;
+    story.await_serving("v1", 3).await?;
+    let map = story.api::<ConfigMap>().get(SETTINGS).await?.data.unwrap_or_default();
+    ensure!(map.get("TIMEOUT").map(String::as_str) == Some("5s"), "{map:?}");
     Ok(())
 }
 

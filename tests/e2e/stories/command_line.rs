@@ -98,6 +98,7 @@ pub async fn states_are_listed_and_compared(story: &mut Story) -> Result<()> {
     let first = story.await_stable().await?.metadata.name.context("a state without a name")?;
     story.change::<ConfigMap>(app::SETTINGS, json!({"data": {"TIMEOUT": "7s\n\u{1b}[31m"}})).await?;
     story.change::<Secret>("web-login", json!({"stringData": {"PASSWORD": "next-horse-0001"}})).await?;
+    story.restart().await?;
     let second = story.policy("to have another state", |status| status.stable_state != first).await?;
     let second = second.status.unwrap_or_default().stable_state;
     story.kill_operator().await?;

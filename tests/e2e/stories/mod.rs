@@ -79,6 +79,7 @@ pub fn all() -> Vec<Tale> {
         closure::a_policys_account_can_do_no_more_than_its_rights,
         closure::hardening_since_survives_a_rollback,
         closure::a_config_map_that_others_serve_with_is_left_alone,
+        closure::what_no_pod_has_read_is_not_earned,
         routes::changed_routes_are_put_back,
         routes::a_route_that_leads_nowhere_cuts_the_target_off,
         routes::deleted_routes_are_created_again,

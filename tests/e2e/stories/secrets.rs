@@ -173,8 +173,10 @@ pub async fn copies_of_secrets_live_as_long_as_their_states(story: &mut Story) -
     story.api::<Secret>().delete(&name, &DeleteParams::default()).await?;
     let again = only_copy(story, GOOD).await?;
     ensure!(again.metadata.uid != first.metadata.uid, "it was not deleted");
-    // A rotation that does no harm is stable after the soak, and the copy that only the old state needed goes with it.
+    // A rotation that pods have read and that does no harm is stable after the soak, and the copy that only the old state
+    // needed goes with it.
     story.change::<Secret>(LOGIN, json!({"data": {"PASSWORD": base64("next-horse-0001")}})).await?;
+    story.restart().await?;
     only_copy(story, "next-horse-0001").await?;
     ensure!(story.workload_writes().await?.is_empty(), "something was written to a workload");
     story.api::<Secret>().get(SEAL).await.map(drop).context("the key is gone")

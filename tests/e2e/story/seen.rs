@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::{Context, Result, bail, ensure};
 use cluster::{AuditEvent, PLAY, eventually, service_account};
 use homeostat::api::{Journal, Outcome, Phase, Recovery, RecoveryPolicy, StableState};
+use homeostat::clock;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -180,6 +181,13 @@ impl Story {
     pub async fn image(&self) -> Result<String> {
         let spec = self.web().await?.spec.and_then(|spec| spec.template.spec).context("no template")?;
         spec.containers.first().and_then(|container| container.image.clone()).context("no image")
+    }
+
+    /// Makes the pods of `web` anew, as `kubectl rollout restart` does.
+    pub async fn restart(&self) -> Result<()> {
+        let annotations = json!({"kubectl.kubernetes.io/restartedAt": clock::now().to_string()});
+        let restarted = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
+        self.change::<Deployment>(WEB, restarted).await.map(drop)
     }
 
     /// Waits until every pod of `web` runs this tag and is ready, and nothing of another revision is left.
