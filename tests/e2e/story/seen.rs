@@ -78,6 +78,11 @@ impl Story {
         self.writes_that(AuditEvent::left_open).await
     }
 
+    /// The writes that lost a race with somebody else's, and changed nothing.
+    pub async fn writes_lost(&self) -> Result<Vec<Write>> {
+        self.writes_that(|event| matches!(event.code, 409 | 422)).await
+    }
+
     async fn writes_that(&self, answered: impl Fn(&AuditEvent) -> bool) -> Result<Vec<Write>> {
         let events = self.cluster.audit_of(&service_account(self.namespace.name(), ACCOUNT)).await?;
         let found = events.into_iter().filter(|e| e.is_write() && !e.is_background() && answered(e));
