@@ -145,7 +145,7 @@ pub(super) fn note(facts: &Facts, memory: &mut Memory, now: Timestamp) {
         }
         let live = closure::live_of(facts, *kind, name).1;
         let known = before.iter().find(|known| known.kind == *kind && known.name == *name);
-        let mut content = known.cloned().unwrap_or_else(|| recorded(facts, *kind, name));
+        let mut content = known.cloned().unwrap_or_else(|| first_seen(facts, *kind, name));
         if content.seen.last().is_none_or(|last| last.value != live) {
             content.becomes(live, written(facts, *kind, name), known.is_some(), now);
         }
@@ -153,12 +153,15 @@ pub(super) fn note(facts: &Facts, memory: &mut Memory, now: Timestamp) {
     }
 }
 
-/// What it was when the last state was recorded: all that is known of it when this process begins to look.
-fn recorded(facts: &Facts, kind: MemberKind, name: &str) -> Content {
-    let last = states::by_age(facts).into_iter().find(|state| state.sealed);
-    let recorded = last.and_then(|state| Some((state.member(kind, name)?, state.created)));
-    let seen = recorded.map(|(member, at)| Since { value: member.digest.clone(), at }).into_iter().collect();
-    Content { kind, name: name.to_owned(), seen, dated: true }
+/// All that is known of it when this process begins to look.
+fn first_seen(facts: &Facts, kind: MemberKind, name: &str) -> Content {
+    Content { kind, name: name.to_owned(), seen: recorded(facts, kind, name).into_iter().collect(), dated: true }
+}
+
+/// What it was when the last state was recorded.
+fn recorded(facts: &Facts, kind: MemberKind, name: &str) -> Option<Since<String>> {
+    let last = states::by_age(facts).into_iter().find(|state| state.sealed)?;
+    last.member(kind, name).map(|member| Since { value: member.digest.clone(), at: last.created })
 }
 
 fn written(facts: &Facts, kind: MemberKind, name: &str) -> Option<Timestamp> {
@@ -171,9 +174,9 @@ fn written(facts: &Facts, kind: MemberKind, name: &str) -> Option<Timestamp> {
 /// What was earned with other content, and pods have not read yet that read it only at their start, for people. Where both
 /// happened in one second, they have.
 pub(super) fn unread(facts: &Facts, known: &[Content]) -> Option<String> {
-    let last = states::by_age(facts).into_iter().find(|state| state.sealed)?;
-    let earned = |content: &&Content| last.member(content.kind, &content.name).map(|member| member.digest.as_str());
-    let changed = known.iter().filter(|content| earned(content).is_some_and(|digest| digest != content.live()));
+    let changed = known.iter().filter(|content| {
+        recorded(facts, content.kind, &content.name).is_some_and(|earned| earned.value != content.live())
+    });
     let mut unread = changed.filter_map(|content| {
         let old = |pod: &&PodFacts| content.outdated(pod.started.unwrap_or(pod.created)) == Some(true);
         let pods = facts.live_pods().filter(old).count();

@@ -177,21 +177,8 @@ fn a_crash_at_any_moment_changes_nothing() {
     let whole = down(small(1, 1, 5));
     for crash in [Crash::BeforeRecord, Crash::AfterRecord, Crash::AfterEffects] {
         for at in 0..90 {
-            let (mut world, mut heals) = (whole.clone(), None);
-            for second in 0..600 {
-                if world.phase() == Some(Phase::OnStandby) {
-                    heals = heals.or(Some(second + 5));
-                }
-                if heals == Some(second) {
-                    world.dependency_down = false;
-                }
-                world.tick();
-                if second == at {
-                    world.crash = Some(crash);
-                    world.step();
-                }
-                world.operate();
-            }
+            let mut world = whole.clone();
+            world.over_and_back(600, at, crash);
             world.assert_closed(Outcome::Recovered, Reason::Verified);
             assert_eq!(world.facts.recoveries.len(), 1);
             let moved = [Remediation::SwitchService, Remediation::ReturnService].map(|step| world.count(step));

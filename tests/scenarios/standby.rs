@@ -366,21 +366,7 @@ fn a_crash_at_any_moment_of_over_and_back_leads_to_the_same_end() {
     for crash in [Crash::BeforeRecord, Crash::AfterRecord, Crash::AfterEffects] {
         for at in 0..80 {
             let mut world = whole.clone();
-            let mut heals = None;
-            for second in 0..300 {
-                if world.phase() == Some(Phase::OnStandby) {
-                    heals = heals.or(Some(second + 5));
-                }
-                if heals == Some(second) {
-                    world.dependency_down = false;
-                }
-                world.tick();
-                if second == at {
-                    world.crash = Some(crash);
-                    world.step();
-                }
-                world.operate();
-            }
+            world.over_and_back(300, at, crash);
             world.assert_closed(Outcome::Recovered, Reason::Verified);
             serves(&world, "web");
             assert_eq!(world.facts.recoveries.len(), 1);

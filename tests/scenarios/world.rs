@@ -691,6 +691,26 @@ impl World {
         self.run_until(seconds, |world| world.phase() == Some(phase));
     }
 
+    /// So many seconds in which traffic leaves and what keeps home down heals five seconds after that; the operator dies in
+    /// the second `at`.
+    pub fn over_and_back(&mut self, duration: i64, at: i64, crash: Crash) {
+        let mut heals = None;
+        for second in 0..duration {
+            if self.phase() == Some(Phase::OnStandby) {
+                heals = heals.or(Some(second + 5));
+            }
+            if heals == Some(second) {
+                self.dependency_down = false;
+            }
+            self.tick();
+            if second == at {
+                self.crash = Some(crash);
+                self.step();
+            }
+            self.operate();
+        }
+    }
+
     #[track_caller]
     pub fn run_until_closed(&mut self, seconds: i64) {
         self.run_until_phase(seconds, Phase::Closed);

@@ -2,8 +2,8 @@
 //! show it yet.
 //!
 //! What matters depends on the suspect: of a change what was changed, of a node or zone where the pods are, and of what
-//! nothing explains whatever nobody can look into, and what changed all the same. That a standby is ready now is no proof: pods read their configuration
-//! when they start.
+//! nothing explains whatever nobody can look into, and what changed all the same. That a standby is ready now is no proof:
+//! pods read their configuration when they start.
 
 use std::collections::BTreeSet;
 
