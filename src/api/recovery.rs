@@ -206,6 +206,11 @@ pub struct SymptomRecord {
     pub message: String,
     /// Since when.
     pub since: MicroTime,
+    /// Digest of the closure that was live when the trouble began. A change that came later is not its cause, also if
+    /// Homeostat was restarted in between.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub closure: String,
 }
 
 /// What most likely caused a symptom.

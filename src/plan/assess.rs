@@ -14,8 +14,9 @@ use super::exposure;
 use super::facts::{Facts, PodFacts, Workload};
 use super::memory::{Memory, Since};
 use super::states;
-use crate::api::Reason;
 use crate::api::policy::RecoveryPolicySpec;
+use crate::api::recovery::Journal;
+use crate::api::{Outcome, Reason};
 
 /// Reasons why a container waits that count at once.
 const IMAGE_PULL: [&str; 5] =
@@ -267,6 +268,9 @@ impl Look<'_> {
     /// A new closure is judged by what it does itself, not by what the one before it did.
     fn note_change(&self, pods: &[&PodFacts], memory: &mut Memory, patience: SignedDuration) {
         let before = memory.closure.take();
+        if before.is_none() {
+            memory.trouble = self.remembered();
+        }
         let changed = before.as_ref().is_some_and(|before| before.value != self.closure);
         if changed {
             let failed = memory.failing.take().is_some();
@@ -282,6 +286,18 @@ impl Look<'_> {
         memory.closure = Some(Since::carry(before, self.closure.clone(), self.now));
         memory.replicas = Some(Since::carry(memory.replicas.take(), self.target.replicas, self.now));
         memory.grace = memory.grace.take().filter(|grace| self.now < grace.at);
+    }
+
+    /// We have just begun to look: the last journal knows in which closure the trouble began, if nothing says that it is
+    /// over.
+    fn remembered(&self) -> Option<String> {
+        let last = self.facts.recoveries.last().filter(|last| !deletion::of_deletion(last))?;
+        let Journal { target, symptom, outcome, reason, timeline, .. } = &last.journal;
+        let ended = !last.open() && (*outcome == Some(Outcome::Recovered) || *reason == Reason::HealedItself);
+        let closed = timeline.closed.as_ref().map(|at| at.0);
+        let earned = self.facts.states.iter().any(|state| closed.is_some_and(|closed| state.created > closed));
+        let known = target.uid == self.target.uid && !symptom.closure.is_empty();
+        (known && !ended && !earned).then(|| symptom.closure.clone())
     }
 
     /// Whether a pod says something about the present closure. During a rollout pods of another revision are on their

@@ -83,6 +83,7 @@ pub(super) fn begin(view: &View, memory: &mut Memory) -> Option<Turn> {
             reason: symptom.reason,
             message: cut(&symptom.message),
             since: MicroTime(symptom.since),
+            closure: symptom.closure.clone(),
         },
         suspect,
         decision: choice.decision.clone(),

@@ -1,7 +1,8 @@
 //! Is the past still possible? For which state that is to be asked, when, and what an answer is good for.
 //!
 //! Asking is `act`'s part and stores nothing; answers are facts, and grow old. What a bad change itself changes (the
-//! live template, the content of a ConfigMap) is no input of an answer: else every emergency would wait for a new one.
+//! live template, the content of a ConfigMap) is no input of an answer: it stays known, and shown. But nothing is decided
+//! by one that was given before that change, which may have come with more than we see.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::closure::{self, Difference};
 use super::content::digest;
 use super::facts::{Facts, Feasibility, MemberFacts, Rehearsal, StateFacts, Workload};
-use super::guard::Refusal;
+use super::guard::{Case, Refusal};
 use super::member::MemberKind;
 use super::{deletion, parity, states, steps};
 use crate::api::policy::{GitOps, MemberPolicy};
@@ -97,13 +98,16 @@ pub(super) fn good_until(answer: &Rehearsal, every: SignedDuration) -> Timestamp
         }
 }
 
-/// Whether a rollback to `state` may begin. An answer that was not given cannot refuse it: the writes will tell.
+/// Whether `remedy` may go back to the case's state. An answer that was not given cannot refuse it: the writes will tell.
 ///
 /// # Errors
 /// [`Reason::NotRehearsed`] if it has to be asked first; else what the answer says.
-pub(super) fn allows(facts: &Facts, state: &StateFacts, remedy: Remedy, now: Timestamp) -> Result<(), Refusal> {
+pub(super) fn allows(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
+    let Case { facts, reference: state, now, .. } = *case;
     let Some(every) = interval(facts) else { return Ok(()) };
-    let Some(answer) = known(facts, state).filter(|answer| now < good_until(answer, every)) else {
+    let live = closure::live_digest(facts).unwrap_or_default();
+    let decides = |answer: &&Rehearsal| now < good_until(answer, every) && answer.live == live;
+    let Some(answer) = known(facts, state).filter(decides) else {
         let message = format!("whether StableState {} could be restored is being asked", state.name);
         return Err(Refusal::new(Reason::NotRehearsed, message));
     };

@@ -349,6 +349,37 @@ fn a_release_in_a_moment_without_trouble_is_not_its_cause() {
     world.assert_holds(Reason::SymptomBeforeChange);
 }
 
+/// Who forgets in the middle of it (a restart, a gap in sight) takes what the journal says of its beginning.
+#[test]
+fn a_restart_in_the_middle_of_trouble_blames_no_later_change() {
+    for before_the_change in [true, false] {
+        for forget in [World::lose_memory as fn(&mut World), blink] {
+            let mut world = World::stable(3);
+            (0..3).for_each(|index| drop(world.break_pod(index)));
+            world.run_until_phase(60, Phase::Holding);
+            world.assert_holds(Reason::NoChangeToRevert);
+            if before_the_change {
+                forget(&mut world);
+                world.run(2);
+            }
+            world.release_bad("v2", Behaviour::NeverReady);
+            if !before_the_change {
+                world.run(2);
+                forget(&mut world);
+            }
+            world.run(300);
+            assert!(world.effects.is_empty(), "{:?}", world.effects);
+            world.assert_holds(Reason::SymptomBeforeChange);
+        }
+    }
+}
+
+fn blink(world: &mut World) {
+    world.blind(true);
+    world.run(1);
+    world.blind(false);
+}
+
 #[test]
 fn a_config_map_that_others_serve_with_is_left_alone() {
     let mut world = World::stable(5);

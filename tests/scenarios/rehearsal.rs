@@ -145,6 +145,18 @@ fn nothing_is_written_before_the_answer_is_there() {
     assert!(world.facts.recoveries.is_empty() && world.effects.is_empty());
 }
 
+/// What takes the way back away may come with the release itself.
+#[test]
+fn an_answer_from_before_the_change_decides_nothing() {
+    let mut world = World::stable(3);
+    world.run_until(400, |world| world.rehearsed.len() == 2);
+    world.rehearsal_says("v1", no_account());
+    world.release_bad("v2", Behaviour::ImagePull);
+    world.run(60);
+    assert_eq!(world.count(Remediation::RestoreTemplate), 0);
+    assert_eq!(world.refusal(Remedy::Rollback), Some(Reason::PodRefused));
+}
+
 #[test]
 fn an_old_answer_decides_nothing() {
     let mut world = World::stable(3);

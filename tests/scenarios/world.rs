@@ -19,6 +19,7 @@ use homeostat::api::{
 };
 use homeostat::api::{Step, StepState};
 use homeostat::plan::bonds::Bonds;
+use homeostat::plan::closure::live_digest;
 use homeostat::plan::cuts::{Cut, CutFacts, Network};
 use homeostat::plan::facts::*;
 use homeostat::plan::fleet::{Limits, Who, under_action};
@@ -767,7 +768,9 @@ impl World {
     pub fn step_with(&mut self, meanwhile: impl FnOnce(&mut Self)) {
         let plan = self.look();
         self.check_plan(&plan);
-        let crash = self.crash.take();
+        // What crashes after a record does not crash after a question: the next step has the answer.
+        let asks = plan.turn.as_ref().is_some_and(|turn| turn.rehearse.is_some() && turn.record.is_none());
+        let crash = self.crash.take_if(|crash| *crash == Crash::BeforeRecord || !asks);
         self.memory = if crash.is_some() { Memory::default() } else { plan.memory.clone() };
         if crash.is_some() {
             self.facts.rehearsals.answers.clear();
@@ -1500,7 +1503,7 @@ impl World {
         }
     }
 
-    /// A rollback that is decided now was rehearsed, not too long ago, and was not refused.
+    /// A rollback that is decided now was rehearsed for what is live, not too long ago, and was not refused.
     fn check_rehearsed(&self, turn: &Turn, journal: &Journal) {
         let decided_now = journal.timeline.decided.as_ref().is_some_and(|at| at.0 == self.now);
         let begins = turn.record.is_some() && journal.phase == Phase::Acting && decided_now;
@@ -1510,6 +1513,10 @@ impl World {
         }
         let answer = self.answer_about(&journal.stable_state).expect("a rollback to a state that was rehearsed");
         assert!(self.now < answer.at + seconds(600), "an old answer: {answer:#?}");
+        // What we create ourselves in the same second is not what was decided about.
+        let live = live_digest(&self.facts).unwrap_or_default();
+        let done = journal.steps.iter().any(|step| step.state == StepState::Done);
+        assert!(done || answer.live == live, "an answer about other content: {answer:#?}");
         assert!(!matches!(answer.feasibility, Feasibility::Infeasible { .. }), "a refused rollback: {answer:#?}");
     }
 

@@ -27,6 +27,6 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
             Reason::NotAllowed,
             format!("{} {} differs, and may not be written (spec.closure)", difference.kind, difference.name),
         )),
-        None => rehearsal::allows(case.facts, state, remedy, case.now),
+        None => rehearsal::allows(case, remedy),
     }
 }

@@ -146,7 +146,7 @@ fn standby_can(case: &Case) -> bool {
 
 /// The state that a rollback would go back to is not possible any more.
 fn gone(case: &Case) -> bool {
-    let allowed = rehearsal::allows(case.facts, case.reference, Remedy::Rollback, case.now);
+    let allowed = rehearsal::allows(case, Remedy::Rollback);
     let below = !floors::judge(case.facts, case.reference, case.now).below.is_empty();
     below || allowed.is_err_and(|refusal| rehearsal::refuses(refusal.reason))
 }

@@ -164,13 +164,6 @@ impl fmt::Display for Table {
                 row.writes,
                 row.verdict
             )?;
-            if row.verdict != "right" {
-                let why = row.why.clone().unwrap_or_else(|| format!("not allowed: {}", row.harmful.join(", ")));
-                for line in [&why].into_iter().chain(&row.decided) {
-                    writeln!(f, "    {}", line.chars().take(300).collect::<String>())?;
-                }
-                row.missing.iter().try_for_each(|missing| writeln!(f, "    not there yet: {missing}"))?;
-            }
         }
         let for_each = |ideal: Ideal| {
             let of = self.rows.iter().filter(|row| row.expected == ideal.as_str());
@@ -178,6 +171,20 @@ impl fmt::Display for Table {
         };
         writeln!(f, "\ncont., verif.: seconds after the injection; bad: bad answers; wr.: writes to workloads")?;
         writeln!(f, "* scripted: the symptom is played by marked pods")?;
+        // Beside the counts: of a long log the end is what is looked at.
+        let not_right = || self.rows.iter().filter(|row| row.verdict != "right");
+        if not_right().next().is_some() {
+            writeln!(f, "\nnot right")?;
+        }
+        for row in not_right() {
+            let why = row.why.clone().unwrap_or_else(|| format!("not allowed: {}", row.harmful.join(", ")));
+            writeln!(f, "{} ({})", row.incident, row.verdict)?;
+            for line in [&why].into_iter().chain(&row.decided) {
+                writeln!(f, "    {}", line.chars().take(300).collect::<String>())?;
+            }
+            row.missing.iter().try_for_each(|missing| writeln!(f, "    not there yet: {missing}"))?;
+        }
+        writeln!(f)?;
         for ideal in [Ideal::Rollback, Ideal::Isolate, Ideal::Failover, Ideal::Hold] {
             let (right, all) = for_each(ideal);
             writeln!(f, "{:<9} {right} of {all}", ideal.as_str())?;
