@@ -168,8 +168,9 @@ impl std::fmt::Display for TargetRef {
 pub struct Stability {
     /// For how long the criteria must hold without a break before the present state counts as stable.
     /// A restart too many, too few ready pods, a change of the content, or a gap in what we see begins it anew. It does not
-    /// begin while pods hold configuration, read at their start, as it was before it changed. Longer than 0s. Default:
-    /// 5m. Example: `15m`.
+    /// begin while pods hold configuration, read at their start, as it was before it changed. What is mounted as a whole is
+    /// shown to pods later than it is changed, by default up to one and a half minutes: a soak that is shorter than that
+    /// may take for stable what no pod has read yet. Longer than 0s. Default: 5m. Example: `15m`.
     #[schemars(schema_with = "crate::api::duration::positive")]
     pub soak: Duration,
     /// Share of the wanted pods that must be ready, from `1%` to `100%`, rounded up to whole pods. Also the level below
