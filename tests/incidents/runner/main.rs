@@ -34,7 +34,7 @@ use table::{Row, Table};
 /// Files that run side by side; they mostly wait.
 const AT_ONCE: usize = 8;
 /// On real nodes every process of every pod is one more on these cores.
-const AT_ONCE_FOR_REAL: usize = 4;
+const AT_ONCE_FOR_REAL: usize = 3;
 /// When a silent node is lost, where a file waits for it.
 const QUICK_LOSS: Duration = Duration::from_secs(20);
 /// What a file may take beside its own deadline.
