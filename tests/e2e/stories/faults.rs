@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use cluster::Cut;
-use homeostat::api::{Journal, Outcome, Phase};
+use homeostat::api::{Journal, Outcome, Phase, Reason};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -90,6 +90,21 @@ pub async fn the_api_server_is_gone_for_thirty_seconds(story: &mut Story) -> Res
 
 fn is_web(path: &str) -> bool {
     path.ends_with("/deployments/web")
+}
+
+/// What was tried against a trouble is not blamed for it by an operator that was not there.
+pub async fn a_restart_in_the_middle_of_trouble_blames_no_change(story: &mut Story) -> Result<()> {
+    story.stable(3, json!({})).await?;
+    story.play(&story.pods(WEB).await?, Some("crash")).await?;
+    story.recovery("to hold", |journal| journal.reason == Reason::NoChangeToRevert).await?;
+    story.kill_operator().await?;
+    story.change::<Deployment>(WEB, app::new_image("crash")).await?;
+    story.start_operator(&[]).await?;
+    let older = |journal: &Journal| journal.reason == Reason::SymptomBeforeChange;
+    story.recovery("to say that the trouble is older than the change", older).await?;
+    let writes = story.workload_writes().await?;
+    ensure!(writes.is_empty(), "{:?}", lines(&writes));
+    Ok(())
 }
 
 /// Two replicas, one lease: the second does nothing while the first leads, and takes over when it is gone.

@@ -34,6 +34,7 @@ use crate::{Tale, tales};
 pub fn all() -> Vec<Tale> {
     let mut all = tales![
         faults::the_api_server_is_gone_for_thirty_seconds,
+        faults::a_restart_in_the_middle_of_trouble_blames_no_change,
         rollback::a_slow_healthy_release_is_left_alone,
         failover::the_target_is_down_and_the_standby_serves_over_and_back,
         isolation::one_bad_pod_of_five_is_taken_out_and_replaced,
