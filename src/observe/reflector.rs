@@ -138,7 +138,10 @@ impl Reflector {
         let moment = if version < self.newest { Moment::Beginning } else { Moment::Version(version) };
         self.newest = version;
         self.stores.swap(self.kind, &self.scope, Listing { sightings, moment });
-        self.sight.listed(self.index, clock::monotonic());
+        if self.sight.listed(self.index, clock::monotonic()) {
+            tracing::info!(kind = %self.kind, scope = %self.scope, "the cluster knows this kind by now");
+            self.stores.touch_all(&self.scope);
+        }
         Ok(())
     }
 

@@ -74,12 +74,12 @@ impl Sight {
         Self(watch::Sender::new(watches))
     }
 
-    /// Everything was listed.
-    pub(super) fn listed(&self, index: usize, now: Instant) {
+    /// Everything was listed. Returns whether the API server did not know the kind until now.
+    pub(super) fn listed(&self, index: usize, now: Instant) -> bool {
         self.change(index, |freshness| {
-            freshness.listed = true;
-            (freshness.heard, freshness.unknown) = (Some(now), false);
-        });
+            (freshness.listed, freshness.heard) = (true, Some(now));
+            std::mem::take(&mut freshness.unknown)
+        })
     }
 
     /// The API server does not know the kind, so there is none. Returns whether that is new.

@@ -271,9 +271,13 @@ async fn a_kind_that_the_cluster_does_not_know_blinds_nobody_and_is_found_when_i
     // The watch is refused: the definition went again, and what it defined with it.
     assert_eq!(rig.script.asked(), ["list", "list", "list", "watch from 30"]);
     assert_eq!((rig.blind(), routes()), (vec![], 0));
+    rig.stores.touched().await;
     after(15_000).await;
     assert_eq!(rig.script.asked()[4..], ["list", "watch from 60"]);
     assert!(rig.blind().is_empty() && unknown().is_empty());
+    // Nothing of the kind is there that would wake anybody.
+    let woken = tokio::time::timeout(Duration::from_secs(1), rig.stores.touched()).await;
+    assert_eq!(woken.expect("who was blind is told that it sees again"), [key("checkout")].into());
 }
 
 #[tokio::test(start_paused = true)]
