@@ -72,6 +72,16 @@ impl Row {
         }
     }
 
+    /// What was not right with it, and what was decided, for people.
+    fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = self.why.clone().unwrap_or_else(|| format!("not allowed: {}", self.harmful.join(", ")));
+        writeln!(f, "{} ({})", self.incident, self.verdict)?;
+        for line in [&why].into_iter().chain(&self.decided) {
+            writeln!(f, "    {}", line.chars().take(300).collect::<String>())?;
+        }
+        self.missing.iter().try_for_each(|missing| writeln!(f, "    not there yet: {missing}"))
+    }
+
     /// The rig failed, not the operator.
     pub fn broken(incident: &Incident, why: &str) -> Self {
         Self { verdict: "BROKEN", why: Some(why.to_owned()), ..Self::empty(incident) }
@@ -172,18 +182,11 @@ impl fmt::Display for Table {
         writeln!(f, "\ncont., verif.: seconds after the injection; bad: bad answers; wr.: writes to workloads")?;
         writeln!(f, "* scripted: the symptom is played by marked pods")?;
         // Beside the counts: of a long log the end is what is looked at.
-        let not_right = || self.rows.iter().filter(|row| row.verdict != "right");
-        if not_right().next().is_some() {
+        let not_right: Vec<&Row> = self.rows.iter().filter(|row| row.verdict != "right").collect();
+        if !not_right.is_empty() {
             writeln!(f, "\nnot right")?;
         }
-        for row in not_right() {
-            let why = row.why.clone().unwrap_or_else(|| format!("not allowed: {}", row.harmful.join(", ")));
-            writeln!(f, "{} ({})", row.incident, row.verdict)?;
-            for line in [&why].into_iter().chain(&row.decided) {
-                writeln!(f, "    {}", line.chars().take(300).collect::<String>())?;
-            }
-            row.missing.iter().try_for_each(|missing| writeln!(f, "    not there yet: {missing}"))?;
-        }
+        not_right.into_iter().try_for_each(|row| row.tell(f))?;
         writeln!(f)?;
         for ideal in [Ideal::Rollback, Ideal::Isolate, Ideal::Failover, Ideal::Hold] {
             let (right, all) = for_each(ideal);
