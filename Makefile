@@ -117,6 +117,8 @@ chart-test: ## Lint and render the chart with every values file; refuse bad valu
 
 .PHONY: test
 test: lint check-generated chart-test ## Everything that must pass before a commit
+	$(call say,programs of the test cluster)
+	@$(CLUSTER) build
 	$(call say,cargo test)
 	$(CARGO) test --workspace --locked
 
@@ -171,7 +173,7 @@ bench-latency: ## Time from fault to first action, measured on a real control pl
 
 .PHONY: cluster-build
 cluster-build: ## Build the test control plane and the real nodes into the cache (about 23 minutes, once)
-	$(CLUSTER) build --real
+	$(CLUSTER) build
 
 .PHONY: cluster-up
 cluster-up: ## Start a test cluster on this machine; NAME=… for several, REAL=1 for real nodes

@@ -14,64 +14,55 @@ use crate::process::last_lines;
 /// How often a build says that it is still at work.
 const PROGRESS: Duration = Duration::from_secs(15);
 
-const KUBERNETES: Module = Module {
+/// The Go module below the crate whose go.mod pins every version.
+const MODULE: &str = "programs";
+
+/// Without these the programs say that they are of no version, and clients complain.
+const LINKER_FLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
+                            -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36 \
+                            -X github.com/containerd/containerd/v2/version.Version=2.3.7";
+
+/// Service discovery is most of what Prometheus is made of, and its targets come from files here.
+const TAGS: &str = "remove_all_sd";
+
+const KUBERNETES: Programs = Programs {
     name: "kubernetes",
-    // Without them the programs call themselves v0.0.0, and clients complain.
-    linker_flags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
-                   -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36",
-    tags: "",
-    programs: &["server", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok"],
+    packages: &[
+        "go.etcd.io/etcd/server/v3",
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+        "k8s.io/kubernetes/cmd/kube-scheduler",
+        "k8s.io/kubernetes/cmd/kubectl",
+        "sigs.k8s.io/kwok/cmd/kwok",
+    ],
     usual_time: "about 6 minutes on 2 cores",
 };
 
-const HELM: Module = Module {
-    name: "helm",
-    linker_flags: "-s -w",
-    tags: "",
-    programs: &["helm"],
+const HELM: Programs =
+    Programs { name: "helm", packages: &["helm.sh/helm/v4/cmd/helm"], usual_time: "about 4 minutes on 2 cores" };
+
+const NODE: Programs = Programs {
+    name: "node",
+    packages: &[
+        "./coredns",
+        "github.com/containerd/containerd/v2/cmd/containerd",
+        "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        "github.com/containerd/containerd/v2/cmd/ctr",
+        "github.com/containernetworking/plugins/plugins/ipam/host-local",
+        "github.com/containernetworking/plugins/plugins/main/bridge",
+        "github.com/containernetworking/plugins/plugins/main/loopback",
+        "github.com/containernetworking/plugins/plugins/meta/portmap",
+        "github.com/prometheus/prometheus/cmd/prometheus",
+        "k8s.io/kubernetes/cmd/kube-proxy",
+        "k8s.io/kubernetes/cmd/kubelet",
+    ],
     usual_time: "about 4 minutes on 2 cores",
 };
 
-const NODE: Module = Module {
-    name: "node",
-    // The same flags as the control plane: what both have in common is compiled once.
-    linker_flags: KUBERNETES.linker_flags,
-    tags: "",
-    programs: &["kubelet", "kube-proxy"],
-    usual_time: "about 2 minutes on 2 cores",
-};
-
-const CONTAINERD: Module = Module {
-    name: "containerd",
-    linker_flags: "-s -w -X github.com/containerd/containerd/v2/version.Version=2.2.3",
-    tags: "",
-    programs: &["containerd", "containerd-shim-runc-v2", "ctr", "bridge", "host-local", "loopback", "portmap"],
-    usual_time: "about 3 minutes on 2 cores",
-};
-
-const COREDNS: Module = Module {
-    name: "coredns",
-    linker_flags: "-s -w",
-    tags: "",
-    programs: &["coredns"],
-    usual_time: "about 3 minutes on 2 cores",
-};
-
-const PROMETHEUS: Module = Module {
-    name: "prometheus",
-    linker_flags: "-s -w",
-    // Service discovery is most of what it is made of, and targets come from files here.
-    tags: "remove_all_sd",
-    programs: &["prometheus"],
-    usual_time: "about 3 minutes on 2 cores",
-};
-
-/// A directory below the crate with go.mod and go.sum, whose `tool` directives name programs.
-struct Module {
+/// Programs that are wanted together.
+struct Programs {
     name: &'static str,
-    linker_flags: &'static str,
-    tags: &'static str,
-    programs: &'static [&'static str],
+    packages: &'static [&'static str],
     usual_time: &'static str,
 }
 
@@ -81,24 +72,10 @@ pub async fn kubernetes() -> Result<PathBuf> {
     KUBERNETES.build().await
 }
 
-/// Builds kubelet and kube-proxy unless the cache has them; gives their directory.
+/// Builds what real nodes and the network between them need unless the cache has it: kubelet, kube-proxy, containerd with
+/// its shim and ctr, network plugins, CoreDNS and Prometheus; gives their directory.
 pub async fn node() -> Result<PathBuf> {
     NODE.build().await
-}
-
-/// Builds containerd, its shim, ctr and the network plugins unless the cache has them; gives their directory.
-pub async fn containerd() -> Result<PathBuf> {
-    CONTAINERD.build().await
-}
-
-/// Builds CoreDNS unless the cache has it; gives its directory.
-pub async fn coredns() -> Result<PathBuf> {
-    COREDNS.build().await
-}
-
-/// Builds Prometheus unless the cache has it; gives its directory.
-pub async fn prometheus() -> Result<PathBuf> {
-    PROMETHEUS.build().await
 }
 
 /// Builds helm unless the cache has it; gives its directory.
@@ -106,19 +83,16 @@ pub async fn helm() -> Result<PathBuf> {
     HELM.build().await
 }
 
-impl Module {
-    fn source(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(self.name)
-    }
-
+impl Programs {
     fn destination(&self) -> Result<PathBuf> {
         let mut hash = Sha256::new();
-        for file in ["go.mod", "go.sum"] {
-            let path = self.source().join(file);
+        for file in ["go.mod", "go.sum", "coredns/main.go"] {
+            let path = source().join(file);
             hash.update(std::fs::read(&path).with_context(|| format!("read {}", path.display()))?);
         }
-        hash.update(self.linker_flags);
-        hash.update(self.tags);
+        hash.update(LINKER_FLAGS);
+        hash.update(TAGS);
+        hash.update(self.packages.join(" "));
         hash.update(std::env::consts::OS);
         hash.update(std::env::consts::ARCH);
         let key: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
@@ -136,7 +110,7 @@ impl Module {
         if destination.is_dir() {
             return Ok(destination);
         }
-        check_go(&self.source()).await?;
+        check_go(&source()).await?;
 
         // Under the lock, so what a killed build left behind may go.
         let partial = cache.join(format!("{}.partial", self.name));
@@ -153,7 +127,7 @@ impl Module {
             log.display()
         );
         self.compile(&partial, &log).await?;
-        for program in self.programs {
+        for program in self.names() {
             if !partial.join(program).is_file() {
                 bail!("the build of {} gave no program {program}; log: {}", self.name, log.display());
             }
@@ -166,11 +140,11 @@ impl Module {
     async fn compile(&self, output: &Path, log: &Path) -> Result<()> {
         let file = File::create(log).with_context(|| format!("create {}", log.display()))?;
         let mut build = tokio::process::Command::new("go")
-            .args(["build", "-trimpath", "-tags", self.tags, "-ldflags", self.linker_flags, "-o"])
+            .args(["build", "-trimpath", "-tags", TAGS, "-ldflags", LINKER_FLAGS, "-o"])
             // The trailing separator makes go treat it as a directory.
             .arg(output.join(""))
-            .arg("tool")
-            .current_dir(self.source())
+            .args(self.packages)
+            .current_dir(source())
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "")
             .env("GOWORK", "off")
@@ -203,12 +177,22 @@ impl Module {
     }
 
     fn done(&self, output: &Path) -> String {
-        let done: Vec<_> = self.programs.iter().copied().filter(|program| output.join(program).is_file()).collect();
+        let done: Vec<_> = self.names().filter(|program| output.join(program).is_file()).collect();
         match done.as_slice() {
-            [] => format!("compiling, none of {} linked yet", self.programs.len()),
-            done => format!("{} of {} done: {}", done.len(), self.programs.len(), done.join(", ")),
+            [] => format!("compiling, none of {} linked yet", self.packages.len()),
+            done => format!("{} of {} done: {}", done.len(), self.packages.len(), done.join(", ")),
         }
     }
+
+    /// What go calls the programs: by the last part of the package's path that is no major version.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let version = |part: &str| part.strip_prefix('v').is_some_and(|digits| digits.parse::<u32>().is_ok());
+        self.packages.iter().filter_map(move |package| package.rsplit('/').find(|part| !version(part)))
+    }
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(MODULE)
 }
 
 fn cache() -> Result<PathBuf> {
@@ -260,22 +244,24 @@ async fn check_go(source: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTAINERD, KUBERNETES, NODE};
-
-    fn required<'a>(module: &'a str, path: &str) -> &'a str {
-        let version = module.lines().find_map(|line| line.trim().strip_prefix(path)?.strip_prefix(' '));
-        version.and_then(|version| version.split_whitespace().next()).expect("a version")
-    }
+    use super::{KUBERNETES, LINKER_FLAGS};
 
     #[test]
     fn the_programs_say_the_version_that_they_are() {
-        for (module, of) in [(include_str!("../kubernetes/go.mod"), KUBERNETES), (include_str!("../node/go.mod"), NODE)]
-        {
-            let version = required(module, "k8s.io/kubernetes");
-            assert!(of.linker_flags.contains(&format!("gitVersion={version} ")), "{} has {version}", of.name);
-        }
-        let version = required(include_str!("../containerd/go.mod"), "github.com/containerd/containerd/v2");
-        let flag = format!("version.Version={}", version.trim_start_matches('v'));
-        assert!(CONTAINERD.linker_flags.ends_with(&flag), "{version}");
+        let module = include_str!("../programs/go.mod");
+        let required = |path: &str| {
+            let version = module.lines().find_map(|line| line.trim().strip_prefix(path)?.strip_prefix(" v"));
+            version.and_then(|version| version.split_whitespace().next()).expect("a version")
+        };
+        let kubernetes = format!("gitVersion=v{} ", required("k8s.io/kubernetes"));
+        assert!(LINKER_FLAGS.contains(&kubernetes), "{kubernetes}");
+        let containerd = format!("version.Version={}", required("github.com/containerd/containerd/v2"));
+        assert!(LINKER_FLAGS.ends_with(&containerd), "{containerd}");
+    }
+
+    #[test]
+    fn a_program_is_called_as_go_calls_it() {
+        let names: Vec<_> = KUBERNETES.names().collect();
+        assert_eq!(names[..2], ["server", "kube-apiserver"]);
     }
 }

@@ -18,12 +18,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the control plane, kubectl and helm into the cache, unless they are there
-    Build {
-        /// Also what real nodes need: kubelet, kube-proxy, containerd, network plugins, CoreDNS and Prometheus
-        #[arg(long)]
-        real: bool,
-    },
+    /// Build the programs of clusters into the cache, unless they are there: the control plane, kubectl, helm and, where
+    /// real nodes are possible, what those need
+    Build,
     /// Start a cluster that goes on in the background
     Up {
         /// Names the cluster; several may run at once
@@ -72,14 +69,12 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Build { real } => {
-            println!("{}", binaries::kubernetes().await?.display());
+        Command::Build => {
             println!("{}", binaries::helm().await?.display());
-            if real {
-                println!("{}", binaries::node().await?.display());
-                println!("{}", binaries::containerd().await?.display());
-                println!("{}", binaries::coredns().await?.display());
-                println!("{}", binaries::prometheus().await?.display());
+            println!("{}", binaries::kubernetes().await?.display());
+            match cluster::why_no_real_nodes() {
+                Some(reason) => eprintln!("without what real nodes need: {reason}"),
+                None => println!("{}", binaries::node().await?.display()),
             }
         }
         Command::Up { name, nodes, real } => {

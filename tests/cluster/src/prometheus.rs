@@ -18,15 +18,14 @@ const TARGETS: &str = "targets";
 const READY: Duration = Duration::from_secs(30);
 
 impl Cluster {
-    /// Starts Prometheus unless it runs; gives the address at which this machine reaches it. The first call ever builds
-    /// it, which takes minutes.
+    /// Starts Prometheus unless it runs; gives the address at which this machine reaches it.
     pub async fn prometheus(&self) -> Result<String> {
         let (own, _) = self.real()?;
         own.prometheus.get_or_try_init(|| self.start_prometheus()).await.cloned()
     }
 
     async fn start_prometheus(&self) -> Result<String> {
-        let program = binaries::prometheus().await?.join(NAME);
+        let program = binaries::node().await?.join(NAME);
         let (own, real) = self.real()?;
         let settings = own.directory.join("prometheus.yml");
         std::fs::create_dir_all(own.directory.join(TARGETS)).context("make the folder of targets")?;

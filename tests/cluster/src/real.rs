@@ -39,21 +39,12 @@ pub(crate) use settings::PAUSE;
 const MOST_NODES: usize = 9;
 const REGISTERED: Duration = Duration::from_secs(60);
 
-/// Where the programs of nodes are.
-#[derive(Clone)]
-pub(crate) struct Programs {
-    /// kubelet and kube-proxy.
-    node: PathBuf,
-    /// containerd, its shim, ctr and the network plugins.
-    containerd: PathBuf,
-    coredns: PathBuf,
-}
-
 /// The real nodes of a cluster, and the network they share.
 pub(crate) struct Real {
     directory: PathBuf,
     count: usize,
-    programs: Programs,
+    /// Where what [`binaries::node`] builds is.
+    programs: PathBuf,
     network: Network,
     nodes: Vec<Node>,
 }
@@ -65,11 +56,7 @@ impl Real {
             bail!("{count} real nodes: at most {MOST_NODES} are possible");
         }
         requirements::ensure().await?;
-        let programs = Programs {
-            node: binaries::node().await?,
-            containerd: binaries::containerd().await?,
-            coredns: binaries::coredns().await?,
-        };
+        let programs = binaries::node().await?;
         let network = Network::create(directory, count)?;
         Ok(Self { directory: directory.to_owned(), count, programs, network, nodes: Vec::new() })
     }
@@ -107,7 +94,7 @@ impl Real {
         server: &str,
         processes: &mut Processes,
     ) -> Result<()> {
-        let coredns = self.programs.coredns.join("coredns");
+        let coredns = self.programs.join("coredns");
         dns::start(&self.directory, &coredns, &self.network, keys, server, processes)?;
         for node in &self.nodes {
             node.await_containerd().await?;
@@ -128,7 +115,7 @@ impl Real {
         })
         .await?;
         let arguments = vec![format!("--config={}", settings.display())];
-        processes.start("kube-proxy", &self.network.entry(), &self.programs.node.join("kube-proxy"), arguments)?;
+        processes.start("kube-proxy", &self.network.entry(), &self.programs.join("kube-proxy"), arguments)?;
         dns::await_ready(&self.network, processes).await
     }
 

@@ -61,7 +61,7 @@ fn patient_release(tag: &str) -> Result<Image> {
 
 /// CoreDNS for pods of a test's own.
 pub async fn coredns() -> Result<Image> {
-    let program = binaries::coredns().await?.join("coredns");
+    let program = binaries::node().await?.join("coredns");
     let content = std::fs::read(&program).with_context(|| format!("read {}", program.display()))?;
     let image = Image::new("homeostat.test/coredns:1").entrypoint(&["/coredns"]).user("65532:65532");
     Ok(image.file("/coredns", 0o555, content))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::network::{self, Network};
-use super::{Programs, remains, requirements, settings};
+use super::{remains, requirements, settings};
 use crate::certificates::Authority;
 use crate::control_plane::watch_over;
 use crate::process::{Entry, ProcessId, Processes};
@@ -24,7 +24,7 @@ const QUICK: Duration = Duration::from_secs(30);
 pub(crate) struct Node {
     number: usize,
     directory: PathBuf,
-    programs: Programs,
+    programs: PathBuf,
     cgroup: String,
     first: ProcessId,
 }
@@ -34,7 +34,7 @@ impl Node {
     pub(super) async fn open(
         number: usize,
         run_directory: &Path,
-        programs: &Programs,
+        programs: &Path,
         network: &Network,
         processes: &mut Processes,
     ) -> Result<Self> {
@@ -45,7 +45,7 @@ impl Node {
             std::fs::create_dir_all(path).with_context(|| format!("create {}", path.display()))?;
         }
         write(&plugins.join("node.conflist"), &settings::plugins(number).to_string())?;
-        write(&directory.join("containerd.toml"), &settings::containerd(&programs.containerd, &plugins))?;
+        write(&directory.join("containerd.toml"), &settings::containerd(programs, &plugins))?;
 
         let script = directory.join("node.sh");
         write(&script, SCRIPT)?;
@@ -59,7 +59,7 @@ impl Node {
         .await?;
         let first = processes.id(&name).with_context(|| format!("{name} has ended"))?;
         let cgroup = remains::create_cgroups(network.name(), &name)?;
-        Ok(Self { number, directory, programs: programs.clone(), cgroup, first })
+        Ok(Self { number, directory, programs: programs.to_owned(), cgroup, first })
     }
 
     /// The node's name in the cluster.
@@ -72,7 +72,7 @@ impl Node {
     }
 
     pub(super) fn start_containerd(&self, processes: &mut Processes) -> Result<()> {
-        let program = self.programs.containerd.join("containerd");
+        let program = self.programs.join("containerd");
         let arguments = vec![format!("--config={}", self.directory.join("containerd.toml").display())];
         processes.start(&self.containerd(), &self.entry(), &program, arguments)
     }
@@ -103,7 +103,7 @@ impl Node {
             "--root-dir=/run/lib/kubelet".into(),
             "--cert-dir=/run/lib/kubelet/pki".into(),
         ];
-        processes.start(&self.kubelet(), &self.entry(), &self.programs.node.join("kubelet"), arguments)
+        processes.start(&self.kubelet(), &self.entry(), &self.programs.join("kubelet"), arguments)
     }
 
     /// Ends kubelet and containerd.
@@ -126,7 +126,7 @@ impl Node {
     }
 
     async fn ctr(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = self.entry().command(&self.programs.containerd.join("ctr"));
+        let mut command = self.entry().command(&self.programs.join("ctr"));
         command.args(["--address", settings::SOCKET, "--namespace", "k8s.io"]).args(arguments);
         tools::finish(command.into(), &format!("ctr {}", arguments.join(" ")), None).await
     }

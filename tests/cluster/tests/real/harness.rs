@@ -5,14 +5,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use cluster::{Cluster, Image, Options, eventually};
+use cluster::{Cluster, Image, Options, binaries, eventually};
 
 use crate::BUSYBOX;
 use crate::traces::Traces;
 
 /// Says that this process is the one to kill, and where to tell of its cluster.
 const VICTIM: &str = "CLUSTER_REAL_VICTIM";
-const UP: Duration = Duration::from_secs(240);
+const UP: Duration = Duration::from_secs(120);
 
 /// Where to tell, if this process is the one to kill.
 pub(crate) fn victim() -> Option<PathBuf> {
@@ -21,6 +21,9 @@ pub(crate) fn victim() -> Option<PathBuf> {
 
 /// Starts a harness, and kills it when its cluster is up and has a pod.
 pub(crate) async fn kill() -> Result<Traces> {
+    // Here, where no clock runs yet: the first build ever takes many minutes.
+    binaries::kubernetes().await?;
+    binaries::node().await?;
     let said = std::env::temp_dir().join(format!("cluster-real-victim-{}", std::process::id()));
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--exact", "real", "--nocapture"]).env(VICTIM, &said).stdin(Stdio::null()).stdout(Stdio::null());
