@@ -172,7 +172,7 @@ bench-latency: ## Time from fault to first action, measured on a real control pl
 # --- Cluster ------------------------------------------------------------------------------------------------------
 
 .PHONY: cluster-build
-cluster-build: ## Build the test control plane and the real nodes into the cache (about 23 minutes, once)
+cluster-build: ## Build the test control plane and the real nodes into the cache (about 11 minutes, once)
 	$(CLUSTER) build
 
 .PHONY: cluster-up

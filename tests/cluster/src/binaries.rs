@@ -39,7 +39,7 @@ const KUBERNETES: Programs = Programs {
 };
 
 const HELM: Programs =
-    Programs { name: "helm", packages: &["helm.sh/helm/v4/cmd/helm"], usual_time: "about 4 minutes on 2 cores" };
+    Programs { name: "helm", packages: &["helm.sh/helm/v4/cmd/helm"], usual_time: "about 3 minutes on 2 cores" };
 
 const NODE: Programs = Programs {
     name: "node",
@@ -56,7 +56,7 @@ const NODE: Programs = Programs {
         "k8s.io/kubernetes/cmd/kube-proxy",
         "k8s.io/kubernetes/cmd/kubelet",
     ],
-    usual_time: "about 4 minutes on 2 cores",
+    usual_time: "about 3 minutes on 2 cores, after the control plane",
 };
 
 /// Programs that are wanted together.

@@ -49,7 +49,7 @@ impl Node {
 
         let script = directory.join("node.sh");
         write(&script, SCRIPT)?;
-        let arguments = vec![path_text(&script), path_text(&directory)];
+        let arguments = vec![path_text(&script), path_text(&directory), network::DNS.to_string()];
         processes.start(&name, &opening(network), Path::new("/bin/sh"), arguments)?;
         let open = directory.join("open");
         watch_over(processes, QUICK, "the mounts of a node", &[&name], async || match open.exists() {

@@ -34,6 +34,7 @@ fn real() -> Result<()> {
 
         cluster.load_image(&Image::busybox(BUSYBOX)?).await?;
         let namespace = cluster.namespace("real").await?;
+        workload::an_absent_image_is_told(&cluster, &namespace).await?;
         workload::crashes(&cluster, &namespace).await?;
         workload::reaches_the_api_server(&cluster, &namespace).await?;
         let web = workload::Web::create(&cluster, &namespace).await?;

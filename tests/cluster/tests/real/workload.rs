@@ -13,6 +13,27 @@ use serde_json::{Value, json};
 use crate::BUSYBOX;
 
 const SOON: Duration = Duration::from_secs(60);
+/// Less than one question to a name server that does not answer takes.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// There is no registry: a node says so, and does not first wait for the name server of the machine.
+pub(crate) async fn an_absent_image_is_told(cluster: &Cluster, namespace: &Namespace) -> Result<()> {
+    let container = json!({"name": "main", "image": "homeostat.test/absent:1"});
+    deploy(cluster, namespace, "absent", 1, json!({"containers": [container]})).await?;
+    let pods = pods(cluster, namespace);
+    let waiting = async || {
+        let pods = pods.list(&ListParams::default().labels("app=absent")).await?.items;
+        let status = pods.first().and_then(container_status).context("no status")?;
+        status.state.as_ref().and_then(|state| state.waiting.clone()).context("it does not wait")
+    };
+    eventually("a container of an absent image", SOON, waiting).await?;
+    eventually("a failed pull", AT_ONCE, async || {
+        let reason = waiting().await?.reason.unwrap_or_default();
+        ensure!(["ErrImagePull", "ImagePullBackOff"].contains(&reason.as_str()), "{reason}");
+        Ok(())
+    })
+    .await
+}
 
 /// A container that ends with an error is started again, and then held back.
 pub(crate) async fn crashes(cluster: &Cluster, namespace: &Namespace) -> Result<()> {
