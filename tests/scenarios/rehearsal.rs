@@ -145,6 +145,20 @@ fn nothing_is_written_before_the_answer_is_there() {
     assert!(world.facts.recoveries.is_empty() && world.effects.is_empty());
 }
 
+/// Not the workload alone: what a rollback would write beside it may be refused as well.
+#[test]
+fn what_differs_beside_the_workload_is_rehearsed() {
+    let mut world = World::stable(3);
+    world.configure("changed");
+    world.tick();
+    world.facts.rehearsals.answers.clear();
+    world.step();
+    let request = world.plan().rehearse.clone().expect("it is asked");
+    let steps = request.rollback.expect("a rollback is allowed").steps;
+    let written: Vec<_> = steps.iter().map(|step| (step.remediation, step.object.kind.as_str())).collect();
+    assert_eq!(written, [(Remediation::RestoreObject, "ConfigMap")]);
+}
+
 /// What takes the way back away may come with the release itself.
 #[test]
 fn an_answer_from_before_the_change_decides_nothing() {
