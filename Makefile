@@ -116,9 +116,7 @@ chart-test: ## Lint and render the chart with every values file; refuse bad valu
 	@echo 'chart-test: ok'
 
 .PHONY: test
-test: lint check-generated chart-test ## Everything that must pass before a commit
-	$(call say,programs of the test cluster)
-	@$(CLUSTER) build
+test: lint check-generated chart-test cluster-build ## Everything that must pass before a commit
 	$(call say,cargo test)
 	$(CARGO) test --workspace --locked
 
@@ -135,6 +133,7 @@ incidents: ## The incident suite; DIR=… for other files, ONLY=… for some, BA
 
 # The same files with Homeostat, with Kubernetes alone, and with a script that undoes and restarts.
 TABLES ?= homeostat none undo
+TITLES = 'homeostat:Homeostat' 'none:Kubernetes alone' 'undo:Undo and restart'
 
 .PHONY: incident-tables
 incident-tables: ## Write docs/incidents.md, about 50 minutes; TABLES=… for some, the others as they were run last
@@ -142,7 +141,7 @@ incident-tables: ## Write docs/incidents.md, about 50 minutes; TABLES=… for so
 	@$(CARGO) build --locked --example patient
 	@mkdir -p target/tables
 	@# What is not run again stands in the document.
-	@for table in 'homeostat:Homeostat' 'none:Kubernetes alone' 'undo:Undo and restart'; do \
+	@for table in $(TITLES); do \
 	   awk -v title="## $${table#*:}" '/^## / {here = $$0 == title} /^```$$/ {text = 0} text; here && /^```text$$/ {text = 1}' \
 	     docs/incidents.md >"target/tables/$${table%%:*}"; \
 	 done
@@ -152,7 +151,7 @@ incident-tables: ## Write docs/incidents.md, about 50 minutes; TABLES=… for so
 	   mv target/tables/$$baseline.running target/tables/$$baseline; \
 	 done
 	@{ sed '/^## Homeostat/,$$d' docs/incidents.md; \
-	   for table in 'homeostat:Homeostat' 'none:Kubernetes alone' 'undo:Undo and restart'; do \
+	   for table in $(TITLES); do \
 	     printf '## %s\n\n```text\n' "$${table#*:}"; \
 	     cat "target/tables/$${table%%:*}"; \
 	     printf '```\n\n'; \
@@ -178,7 +177,8 @@ bench-latency: ## Time from fault to first action, measured on a real control pl
 
 .PHONY: cluster-build
 cluster-build: ## Build the test control plane and the real nodes into the cache (about 11 minutes, once)
-	$(CLUSTER) build
+	$(call say,cluster-build)
+	@$(CLUSTER) build
 
 .PHONY: cluster-up
 cluster-up: ## Start a test cluster on this machine; NAME=… for several, REAL=1 for real nodes

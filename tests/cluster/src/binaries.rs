@@ -1,5 +1,6 @@
-//! The programs of the control plane and of real nodes, kubectl, helm and Prometheus: built once per version from Go modules, into a cache outside
-//! the checkout. Must not look for any of them on PATH: a test means the version that is pinned here.
+//! The programs of the control plane and of real nodes, kubectl, helm and Prometheus: built once per version from one Go
+//! module, into a cache outside the checkout. Must not look for any of them on PATH: a test means the version that is
+//! pinned here.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
