@@ -401,6 +401,11 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(max = 256)))]
     pub leftovers: Vec<String>,
+    /// What the API server said when it refused the write; empty if it did not. The step is then `Skipped`, and somebody has
+    /// to mend what it says.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub refused: String,
     /// How far it is.
     pub state: StepState,
     /// When the API server acknowledged the effect.
@@ -415,7 +420,7 @@ pub enum StepState {
     Planned,
     /// Acknowledged by the API server, or seen to be so.
     Done,
-    /// Found unnecessary or impossible: the object is gone or belongs to someone else now.
+    /// Found unnecessary or impossible: the object is gone or belongs to someone else now, or the write was refused.
     Skipped,
 }
 

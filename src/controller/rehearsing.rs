@@ -114,6 +114,7 @@ mod tests {
             leftovers: vec![],
             state: StepState::Planned,
             change: String::new(),
+            refused: String::new(),
             acknowledged: None,
         };
         let (state, inputs, live) = (String::new(), String::new(), String::new());

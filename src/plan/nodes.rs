@@ -239,6 +239,7 @@ fn cordon(case: &Case, node: &NodeFacts, recovery: &str, left: bool) -> Step {
         leftovers: vec![],
         state: StepState::Planned,
         change: String::new(),
+        refused: String::new(),
         acknowledged: None,
     }
 }
@@ -255,6 +256,7 @@ fn delete_lost(pod: &PodFacts, node: &NodeFacts) -> Step {
         leftovers: vec![],
         state: StepState::Planned,
         change: String::new(),
+        refused: String::new(),
         acknowledged: None,
     }
 }
@@ -274,6 +276,7 @@ fn uncordon(case: &Case, node: &NodeFacts) -> Step {
         leftovers: vec![],
         state: StepState::Planned,
         change: String::new(),
+        refused: String::new(),
         acknowledged: None,
     }
 }

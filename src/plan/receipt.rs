@@ -84,7 +84,8 @@ fn refused(journal: &mut Journal, index: usize, why: &str, now: Timestamp) {
     journal.timeline.refused = Some(MicroTime(now));
     let Some(step) = journal.steps.get_mut(index) else { return };
     step.state = StepState::Skipped;
-    let message = format!("the API server refused to change {}: {why}", step.object);
+    step.refused = cut(why);
+    let message = refusal(step);
     match journal.phase {
         // A release that is refused now would be refused for ever: it is said, and left to a person.
         Phase::Releasing | Phase::Closed => {
@@ -106,6 +107,15 @@ fn refused(journal: &mut Journal, index: usize, why: &str, now: Timestamp) {
             journal.message = cut(&message);
         }
     }
+}
+
+fn refusal(step: &Step) -> String {
+    format!("the API server refused to change {}: {}", step.object, step.refused)
+}
+
+/// The last write that was refused, and why, for whoever has to mend it.
+pub(super) fn last_refusal(journal: &Journal) -> Option<String> {
+    journal.steps.iter().rfind(|step| !step.refused.is_empty()).map(refusal)
 }
 
 fn skip_planned(journal: &mut Journal) {

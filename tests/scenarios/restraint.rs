@@ -34,6 +34,33 @@ fn attempts_end_and_a_person_is_asked() {
     assert_eq!(world.journal().attempt, 1);
 }
 
+/// A person has to mend it: what it is stays said while it is left alone, and when it is tried no more.
+#[test]
+fn what_was_refused_stays_said() {
+    for freeze in [false, true] {
+        let mut world = World::stable(5);
+        world.spec().actions.isolate.as_mut().unwrap().freeze = freeze;
+        world.spec().limits.max_attempts = 2;
+        world.refused.insert(Remediation::RestoreTemplate);
+        world.release_bad("v2", Behaviour::CrashLoop);
+        world.run_until(60, |world| {
+            world.phase().is_some() && world.refusal(Remedy::Rollback) == Some(Reason::WriteRefused)
+        });
+        let said = "the API server refused to change Deployment web: no right to do so";
+        let refused = |world: &World| {
+            let alternatives = world.journal().decision.alternatives.clone();
+            alternatives.into_iter().find(|other| other.remedy == Remedy::Rollback).unwrap().message
+        };
+        assert!(refused(&world).contains(said), "{}", refused(&world));
+        if !freeze {
+            world.run(30);
+            assert!(world.journal().message.contains(said), "{}", world.journal().message);
+        }
+        world.run_until(200, |world| world.refusal(Remedy::Rollback) == Some(Reason::AttemptsExhausted));
+        assert!(refused(&world).contains(said), "{}", refused(&world));
+    }
+}
+
 #[test]
 fn the_same_remedy_is_not_repeated_for_the_same_evidence() {
     let mut world = World::stable(5);

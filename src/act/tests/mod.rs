@@ -78,6 +78,7 @@ fn step(remediation: Remediation, kind: &str, name: &str, from: &str, to: &str) 
         from,
         to,
         change: String::new(),
+        refused: String::new(),
         keeps: vec![],
         leftovers: vec![],
         state: StepState::Planned,

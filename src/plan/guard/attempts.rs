@@ -9,6 +9,7 @@ use crate::api::Reason;
 use crate::api::recovery::{Journal, Remediation, Remedy, Step, StepState};
 use crate::api::stable_state::Group;
 use crate::plan::member::MemberKind;
+use crate::plan::receipt::last_refusal;
 use crate::plan::{cuts, relapse};
 
 /// How long a refused write is left alone.
@@ -35,18 +36,23 @@ pub(super) fn check(case: &Case, remedy: Remedy) -> Result<(), Refusal> {
     let most = case.policy.spec.limits.max_attempts;
     let prepares = matches!(remedy, Remedy::Freeze | Remedy::PreScale);
     if tried >= most && !prepares {
-        let message = match before {
+        let mut message = match before {
             0 => format!("{most} remedies were tried in this incident (limits.maxAttempts); a person has to look"),
             _ => format!(
                 "{tried} remedies were tried for this content and it came back (limits.maxAttempts, limits.relapse); a \
                  person has to look"
             ),
         };
+        if let Some(refusal) = journal.and_then(last_refusal) {
+            message = format!("{message}; {refusal}");
+        }
         return Err(Refusal::new(Reason::AttemptsExhausted, message));
     }
     let again = journal.and_then(|journal| journal.timeline.refused.as_ref()).map(|refused| refused.0 + AFTER_REFUSAL);
     if let Some(again) = again.filter(|again| remedy != Remedy::Freeze && case.now < *again) {
-        let message = "the API server refused a write of this plan; it is tried again a minute later";
+        let refusal = journal.and_then(last_refusal);
+        let refusal = refusal.unwrap_or_else(|| "the API server refused a write of this plan".to_owned());
+        let message = format!("{refusal}; it is tried again a minute later");
         return Err(Refusal { until: Some(again), ..Refusal::new(Reason::WriteRefused, message) });
     }
     Ok(())
