@@ -1,9 +1,9 @@
 //! Full stories on a real control plane: the real API server, its controllers and scheduler, and fake nodes.
 //!
-//! Each story has a namespace and an operator of its own; all share one cluster. What only the whole run can tell
-//! (rights granted and used) and what touches the whole cluster comes afterwards, alone.
+//! Each story has a namespace and an operator of its own; most share one cluster. Those that touch a whole cluster come
+//! afterwards, alone in one, and at last what only the whole run can tell: rights granted and used.
 
-mod chart;
+mod clusters;
 mod rights;
 mod stories;
 mod story;
@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use cluster::{Cluster, Options};
+use cluster::Cluster;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::{Handle, Runtime};
 
+use clusters::Clusters;
 use story::Story;
 
 /// The operator under test.
@@ -75,7 +76,8 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
     if arguments.list {
-        return libtest_mimic::run(&arguments, stories::all().into_iter().map(listed).collect()).exit_code();
+        let all = stories::all().into_iter().chain(stories::alone());
+        return libtest_mimic::run(&arguments, all.map(listed).collect()).exit_code();
     }
     match run(&arguments) {
         Ok(code) => code,
@@ -88,19 +90,21 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let runtime = Runtime::new()?;
-    let cluster = runtime.block_on(async {
-        let cluster = Cluster::start(Options::test("e2e")).await?;
-        story::install_kinds(&cluster).await?;
-        anyhow::Ok(Arc::new(cluster))
-    })?;
-    let trials = stories::all().into_iter().map(|tale| trial(tale, &cluster, runtime.handle())).collect();
-    let told = libtest_mimic::run(arguments, trials);
+    let clusters = Arc::new(Clusters::default());
+    let shared = runtime.block_on(clusters.take())?;
+    let trials = stories::all().into_iter().map(|tale| trial(tale, &shared, runtime.handle())).collect();
+    let mut failed = libtest_mimic::run(arguments, trials).has_failed();
+    clusters.give_back(shared);
+    let at_once = |threads: usize| Arguments { test_threads: Some(threads), ..arguments.clone() };
+    let trials = stories::alone().into_iter().map(|tale| alone(tale, &clusters, runtime.handle())).collect();
+    failed |= libtest_mimic::run(&at_once(Clusters::at_once()), trials).has_failed();
     // Names given on the command line choose stories: then the run as a whole proves nothing about rights.
     let whole = arguments.filter.is_none() && arguments.skip.is_empty();
-    let afterwards = afterwards(&cluster, runtime.handle(), whole);
-    let checked = libtest_mimic::run(&Arguments { test_threads: Some(1), ..arguments.clone() }, afterwards);
-    runtime.block_on(cluster.stop())?;
-    Ok(if told.has_failed() || checked.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    failed |= libtest_mimic::run(&at_once(1), afterwards(&clusters, runtime.handle(), whole)).has_failed();
+    for cluster in clusters.all() {
+        runtime.block_on(cluster.stop())?;
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn trial(tale: Tale, cluster: &Arc<Cluster>, runtime: &Handle) -> Trial {
@@ -113,13 +117,18 @@ fn listed(tale: Tale) -> Trial {
 }
 
 /// A story that sees the whole cluster: it begins when nothing is left of those before it.
-fn alone(tale: Tale, cluster: &Arc<Cluster>, runtime: &Handle) -> Trial {
-    let (cluster, runtime) = (Arc::clone(cluster), runtime.clone());
-    let tell = async move |tale: &Tale, cluster: Arc<Cluster>| {
-        cluster.await_no_ending_namespace(LONGEST).await?;
-        tell(tale, cluster).await
+fn alone(tale: Tale, clusters: &Arc<Clusters>, runtime: &Handle) -> Trial {
+    let (clusters, runtime) = (Arc::clone(clusters), runtime.clone());
+    let tell = async move |tale: &Tale| {
+        let cluster = clusters.take().await?;
+        let told = match cluster.await_no_ending_namespace(LONGEST).await {
+            Ok(()) => tell(tale, Arc::clone(&cluster)).await,
+            Err(error) => Err(error),
+        };
+        clusters.give_back(cluster);
+        told
     };
-    Trial::test(tale.name.clone(), move || runtime.block_on(tell(&tale, Arc::clone(&cluster))).map_err(failed))
+    Trial::test(tale.name.clone(), move || runtime.block_on(tell(&tale)).map_err(failed))
 }
 
 async fn tell(tale: &Tale, cluster: Arc<Cluster>) -> Result<()> {
@@ -147,50 +156,16 @@ async fn told_wrong(story: &Story) -> String {
     format!("namespace {}; writes:\n  {writes}\nlast words of the operator:\n  {log}\n", story.namespace.name())
 }
 
-fn afterwards(cluster: &Arc<Cluster>, runtime: &Handle, whole: bool) -> Vec<Trial> {
-    let check = |name: &str, check: fn(Arc<Cluster>) -> Told<'static>| {
-        let (cluster, runtime) = (Arc::clone(cluster), runtime.clone());
-        Trial::test(name.to_owned(), move || runtime.block_on(check(cluster)).map_err(failed))
+fn afterwards(clusters: &Arc<Clusters>, runtime: &Handle, whole: bool) -> Vec<Trial> {
+    let check = |name: &str, check: fn(Vec<Arc<Cluster>>) -> Told<'static>| {
+        let (clusters, runtime) = (Arc::clone(clusters), runtime.clone());
+        Trial::test(name.to_owned(), move || runtime.block_on(check(clusters.all())).map_err(failed))
     };
-    let everywhere = {
-        let tale = Tale::new("everywhere::one_operator_looks_after_all_namespaces", |story| {
-            Box::pin(stories::everywhere::one_operator_looks_after_all_namespaces(story))
-        });
-        alone(tale, cluster, runtime)
-    };
-    let deleted = {
-        let tale = Tale::new("everywhere::a_namespace_that_is_deleted_is_no_trouble", |story| {
-            Box::pin(stories::everywhere::a_namespace_that_is_deleted_is_no_trouble(story))
-        });
-        alone(tale, cluster, runtime)
-    };
-    let storm = {
-        let tale =
-            Tale::new("storm::twenty_break_at_once", |story| Box::pin(stories::storm::twenty_break_at_once(story)));
-        alone(tale, cluster, runtime)
-    };
-    let learning = {
-        let tale = Tale::new("routes::a_cluster_need_not_know_routes_and_may_learn_of_them", |story| {
-            Box::pin(stories::routes::a_cluster_need_not_know_routes_and_may_learn_of_them(story))
-        });
-        alone(tale, cluster, runtime)
-    };
-    let nodes = stories::nodes::all().into_iter().map(|tale| alone(tale, cluster, runtime));
-    let mut all = vec![
-        check("chart::installs", |cluster| Box::pin(chart::installs(cluster))),
-        everywhere,
-        deleted,
-        storm,
-        learning,
-    ];
-    all.extend(nodes);
-    all.extend([
-        check("chart::install_yaml_applies", |cluster| Box::pin(chart::install_yaml_applies(cluster))),
-        check("rights::nothing_was_forbidden", |cluster| Box::pin(rights::nothing_was_forbidden(cluster))),
-        check("rights::every_right_was_used", |cluster| Box::pin(rights::every_right_was_used(cluster)))
+    vec![
+        check("rights::nothing_was_forbidden", |clusters| Box::pin(rights::nothing_was_forbidden(clusters))),
+        check("rights::every_right_was_used", |clusters| Box::pin(rights::every_right_was_used(clusters)))
             .with_ignored_flag(!whole),
-    ]);
-    all
+    ]
 }
 
 fn failed(error: anyhow::Error) -> Failed {

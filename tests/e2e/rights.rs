@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use cluster::{AuditEvent, Cluster, service_account};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::Value;
@@ -25,9 +25,18 @@ fn ours(events: &[AuditEvent]) -> impl Iterator<Item = &AuditEvent> {
     })
 }
 
-pub async fn nothing_was_forbidden(cluster: Arc<Cluster>) -> Result<()> {
-    let events = cluster.audit().await?;
-    ensure!(ours(&events).next().is_some(), "the audit log has no request of any operator");
+pub async fn nothing_was_forbidden(clusters: Vec<Arc<Cluster>>) -> Result<()> {
+    let mut forbidden = BTreeSet::new();
+    for cluster in &clusters {
+        let events = cluster.audit().await?;
+        ensure!(ours(&events).next().is_some(), "the audit log has no request of any operator");
+        forbidden.append(&mut forbidden_to_us(&events));
+    }
+    ensure!(forbidden.is_empty(), "forbidden: {forbidden:?}");
+    Ok(())
+}
+
+fn forbidden_to_us(events: &[AuditEvent]) -> BTreeSet<Right> {
     // With the namespace that an operator lives in, its rights are deleted; some stories look at what it does then.
     let deletes = |event: &&AuditEvent| event.verb == "delete" && event.resource == "namespaces" && event.succeeded();
     let mut deleted: BTreeMap<String, _> = BTreeMap::new();
@@ -37,14 +46,15 @@ pub async fn nothing_was_forbidden(cluster: Arc<Cluster>) -> Result<()> {
         *at = event.stage_timestamp.min(*at);
     }
     let rightless = |event: &AuditEvent| deleted.get(&event.user).is_some_and(|at| *at <= event.stage_timestamp);
-    let forbidden = ours(&events).filter(|event| event.decision == "forbid" && !rightless(event));
-    let forbidden: BTreeSet<_> = forbidden.map(used).collect();
-    ensure!(forbidden.is_empty(), "forbidden: {forbidden:?}");
-    Ok(())
+    ours(events).filter(|event| event.decision == "forbid" && !rightless(event)).map(used).collect()
 }
 
-pub async fn every_right_was_used(cluster: Arc<Cluster>) -> Result<()> {
-    let used: BTreeSet<Right> = ours(&cluster.audit().await?).map(used).collect();
+pub async fn every_right_was_used(clusters: Vec<Arc<Cluster>>) -> Result<()> {
+    let cluster = clusters.first().context("there is no cluster")?;
+    let mut used = BTreeSet::new();
+    for cluster in &clusters {
+        used.extend(ours(&cluster.audit().await?).map(self::used));
+    }
     // Also what is granted only when asked for.
     let values = [
         "capabilities.secrets=true",
@@ -54,8 +64,8 @@ pub async fn every_right_was_used(cluster: Arc<Cluster>) -> Result<()> {
         "capabilities.gatewayApi=true",
         "capabilities.clusterMembers=true",
     ];
-    let granted = granted(&operator::render_with(&cluster, "shop", &["shop"], &values).await?)?;
-    let everywhere = self::granted(&operator::render_with(&cluster, "shop", &[], &values).await?)?;
+    let granted = granted(&operator::render_with(cluster, "shop", &["shop"], &values).await?)?;
+    let everywhere = self::granted(&operator::render_with(cluster, "shop", &[], &values).await?)?;
     // Only who looks after all namespaces knows what is used of a budget.
     let of_all: BTreeSet<Right> = [("patch", "homeostat.dev", "recoverybudgets/status")]
         .map(|(verb, group, resource)| (verb.to_owned(), group.to_owned(), resource.to_owned()))

@@ -132,6 +132,7 @@ async fn as_it_was(story: &Story) -> Result<()> {
 
 pub async fn everything_that_was_changed_is_put_back(story: &mut Story) -> Result<()> {
     stable(story, json!({})).await?;
+    story.earn_no_more().await?;
     change_everything(story).await?;
     let recovery = outage(story, "everything to be as it was", async || as_it_was(story).await).await?;
     ensure!(recovery.journal().decision.remedy == Remedy::Rollback, "{:?}", recovery.journal().decision);
@@ -150,6 +151,7 @@ pub fn kills() -> Vec<Tale> {
 
 async fn killed_after(story: &mut Story, n: usize) -> Result<()> {
     stable(story, json!({})).await?;
+    story.earn_no_more().await?;
     change_everything(story).await?;
     story.change::<ConfigMap>(SETTINGS, json!({"data": {"TIMEOUT": "never"}})).await?;
     // The status says so before the hold is set: from here on, every write belongs to the incident.
@@ -183,6 +185,7 @@ async fn killed_after(story: &mut Story, n: usize) -> Result<()> {
 
 pub async fn everything_that_was_deleted_is_created_again(story: &mut Story) -> Result<()> {
     stable(story, json!({})).await?;
+    story.earn_no_more().await?;
     let address = |service: Service| service.spec.and_then(|spec| spec.cluster_ip);
     let before = address(story.api::<Service>().get(WEB).await?);
     delete::<PodDisruptionBudget>(story, WEB).await?;
@@ -203,6 +206,7 @@ pub async fn everything_that_was_deleted_is_created_again(story: &mut Story) -> 
 
 pub async fn an_autoscaler_that_was_added_is_deleted(story: &mut Story) -> Result<()> {
     story.stable(2, json!({})).await?;
+    story.earn_no_more().await?;
     story.apply(autoscaler(2)).await?;
     outage(story, "the autoscaler to be gone", async || {
         let found = story.api::<HorizontalPodAutoscaler>().get_opt(WEB).await?;
@@ -222,6 +226,7 @@ async fn ingress_rules(story: &Story) -> Result<Option<usize>> {
 pub async fn guard_rails_are_put_back_with_the_rights_of_the_policys_account(story: &mut Story) -> Result<()> {
     with_mender(story).await?;
     stable(story, mending("Restore")).await?;
+    story.earn_no_more().await?;
     story.change::<NetworkPolicy>("shop", json!({"spec": {"ingress": []}})).await?;
     story.change::<RoleBinding>("shop", json!({"subjects": []})).await?;
     story
@@ -252,6 +257,7 @@ pub async fn guard_rails_are_put_back_with_the_rights_of_the_policys_account(sto
 pub async fn a_policys_account_can_do_no_more_than_its_rights(story: &mut Story) -> Result<()> {
     with_mender(story).await?;
     stable(story, mending("Restore")).await?;
+    story.earn_no_more().await?;
     let widened = json!({"rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}]});
     story.change::<Role>("shop", widened).await?;
     story.play(&story.pods(WEB).await?, Some("not-ready")).await?;
@@ -265,6 +271,7 @@ pub async fn a_policys_account_can_do_no_more_than_its_rights(story: &mut Story)
 pub async fn hardening_since_survives_a_rollback(story: &mut Story) -> Result<()> {
     with_mender(story).await?;
     stable(story, mending("Restore")).await?;
+    story.earn_no_more().await?;
     story.change::<NetworkPolicy>("shop", json!({"spec": {"ingress": []}})).await?;
     let bad = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": app::image("crash")}]}}}});
     story.change::<Deployment>(WEB, bad).await?;

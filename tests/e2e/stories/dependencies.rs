@@ -17,6 +17,7 @@ const WRITES: usize = 8;
 
 pub async fn a_dependency_is_rolled_back_for_its_client(story: &mut Story) -> Result<()> {
     tiers(story, json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": WEB}])).await?;
+    story.earn_no_more().await?;
     break_client(story).await?;
     ends(story).await?;
     let client = of(story, CLIENT).await?.pop().context("no Recovery of the client")?;
@@ -53,6 +54,7 @@ pub fn kills() -> Vec<Tale> {
 
 async fn killed_after(story: &mut Story, n: usize) -> Result<()> {
     tiers(story, json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": WEB}])).await?;
+    story.earn_no_more().await?;
     change(story).await?;
     let hold = story.proxy.hold_after_write(n);
     story.play(&story.pods(CLIENT).await?, Some("crash")).await?;
@@ -71,8 +73,7 @@ async fn tiers(story: &mut Story, depends_on: Value) -> Result<()> {
     client["metadata"]["name"] = json!(CLIENT);
     story.create::<Deployment>(app::deployment(CLIENT, "v1", 2)).await?;
     story.create::<RecoveryPolicy>(client).await?;
-    // A dependency that has some time to be seen as the cause before its change counts as stable.
-    story.stable(2, json!({"stability": {"soak": "5s"}})).await?;
+    story.stable(2, json!({})).await?;
     eventually("the client to be stable", SOON, async || {
         let status = story.api::<RecoveryPolicy>().get(CLIENT).await?.status.unwrap_or_default();
         ensure!(!status.stable_state.is_empty(), "{status:?}");

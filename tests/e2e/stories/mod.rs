@@ -1,17 +1,18 @@
 //! All stories.
 
+mod chart;
 mod closure;
 mod command_line;
 mod cuts;
 mod deletion;
 mod dependencies;
-pub mod everywhere;
+mod everywhere;
 mod failover;
 mod faults;
 mod hostile;
 mod isolation;
 mod neighbours;
-pub mod nodes;
+mod nodes;
 mod only;
 mod outside;
 mod owners;
@@ -22,15 +23,15 @@ mod recoverable;
 mod renewal;
 mod restraint;
 mod rollback;
-pub mod routes;
+mod routes;
 mod secrets;
 mod security;
-pub mod storm;
+mod storm;
 mod workloads;
 
 use crate::{Tale, tales};
 
-/// All stories, the longest first.
+/// The stories that share a cluster, the longest first.
 pub fn all() -> Vec<Tale> {
     let mut all = tales![
         faults::the_api_server_is_gone_for_thirty_seconds,
@@ -142,6 +143,7 @@ pub fn all() -> Vec<Tale> {
         command_line::states_are_listed_and_compared,
         command_line::check_tells_whether_the_installation_is_whole,
         hostile::policies_are_refused_or_explained,
+        chart::installs,
     ];
     all.extend(faults::kills());
     all.extend(deletion::kills());
@@ -156,4 +158,17 @@ pub fn all() -> Vec<Tale> {
     all.extend(closure::kills());
     all.extend(only::guard_rails());
     all
+}
+
+/// The stories that have to be alone in their cluster, the longest first.
+pub fn alone() -> Vec<Tale> {
+    let mut alone = tales![
+        storm::twenty_break_at_once,
+        everywhere::one_operator_looks_after_all_namespaces,
+        everywhere::a_namespace_that_is_deleted_is_no_trouble,
+        routes::a_cluster_need_not_know_routes_and_may_learn_of_them,
+    ];
+    alone.extend(nodes::all());
+    alone.extend(tales![chart::install_yaml_applies,]);
+    alone
 }

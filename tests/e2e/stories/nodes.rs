@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use cluster::{PLAY, eventually};
+use futures::future::try_join_all;
 use homeostat::api::recovery::{Remedy, Suspect};
 use homeostat::api::{Outcome, Phase, Reason, Recovery, RecoveryBudget, RecoveryPolicy, mark};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -95,9 +96,7 @@ pub async fn what_a_person_cordoned_is_theirs(story: &mut Story) -> Result<()> {
 pub async fn with_all_nodes_gone_nothing_is_written(story: &mut Story) -> Result<()> {
     alone(story, 3, async |story| {
         stable(story, json!({"detection": {"unavailableFor": "5s"}})).await?;
-        for node in NODES {
-            play(story, node, true).await?;
-        }
+        try_join_all(NODES.map(|node| play(story, node, true))).await?;
         let held = |journal: &homeostat::api::Journal| journal.phase == Phase::Holding;
         let recovery = story.recovery("to hold", held).await?;
         let journal = recovery.journal();

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use cluster::eventually;
 use homeostat::api::recovery::{Approval, ApprovalDecision, Remedy};
-use homeostat::api::{Journal, Outcome, Phase, Reason, Recovery, RecoveryPolicy};
+use homeostat::api::{Journal, Outcome, Phase, Reason, Recovery};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota, Service};
@@ -126,8 +126,7 @@ pub fn guard_rails() -> Vec<Tale> {
 async fn mended(story: &mut Story, meddling: Meddling, asked: bool) -> Result<()> {
     with_mender(story).await?;
     stable(story, mending(if asked { "Approve" } else { "Restore" })).await?;
-    // What is meddled with is not to be earned before it shows.
-    story.change::<RecoveryPolicy>(WEB, json!({"spec": {"stability": {"soak": "10m"}}})).await?;
+    story.earn_no_more().await?;
     meddling.meddle(story).await?;
     let enforced = meddling.enforced(story).await?;
     if !enforced {
@@ -150,6 +149,7 @@ async fn mended(story: &mut Story, meddling: Meddling, asked: bool) -> Result<()
 pub async fn a_fix_while_guard_rails_wait_for_approval_wins(story: &mut Story) -> Result<()> {
     with_mender(story).await?;
     stable(story, mending("Approve")).await?;
+    story.earn_no_more().await?;
     Meddling::AddedNetworkPolicy.meddle(story).await?;
     story.play(&story.pods(WEB).await?, Some("not-ready")).await?;
     story.recovery("to wait for approval", |journal| journal.phase == Phase::AwaitingApproval).await?;
@@ -208,6 +208,7 @@ async fn replicas(story: &Story) -> Result<Option<i32>> {
 
 pub async fn an_autoscaler_that_went_to_its_most_is_put_back(story: &mut Story) -> Result<()> {
     stable(story, json!({})).await?;
+    story.earn_no_more().await?;
     let greedy = json!({"spec": {"metrics": [{"type": "Resource", "resource": {"name": "cpu",
         "target": {"type": "Utilization", "averageUtilization": 5}}}]}});
     story.change::<HorizontalPodAutoscaler>(WEB, greedy).await?;
@@ -222,6 +223,7 @@ pub async fn an_autoscaler_that_went_to_its_most_is_put_back(story: &mut Story) 
 /// Nobody owns the replicas meanwhile, and nobody but the autoscaler writes them afterwards.
 pub async fn an_autoscaler_that_was_pointed_elsewhere_is_put_back(story: &mut Story) -> Result<()> {
     stable(story, json!({})).await?;
+    story.earn_no_more().await?;
     let elsewhere = json!({"spec": {"scaleTargetRef": {"name": "nothing"}}});
     story.change::<HorizontalPodAutoscaler>(WEB, elsewhere).await?;
     scale(story, 3).await?;
@@ -241,6 +243,7 @@ pub async fn a_config_map_that_only_the_policy_names_is_put_back(story: &mut Sto
     let flags = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "flags"}, "data": {"fast": "no"}});
     story.apply(flags).await?;
     story.stable(2, json!({"closure": {"include": [{"kind": "ConfigMap", "name": "flags"}]}})).await?;
+    story.earn_no_more().await?;
     story.change::<ConfigMap>("flags", json!({"data": {"fast": "yes"}})).await?;
     outage(story, "the flags to be as they were", async || {
         let fast = story.api::<ConfigMap>().get("flags").await?.data.and_then(|mut data| data.remove("fast"));

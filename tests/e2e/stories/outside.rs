@@ -59,8 +59,9 @@ pub async fn what_belongs_to_no_namespace_is_compared_and_left_to_an_administrat
     story.create::<ConfigMap>(app::config_map("5s")).await?;
     story.create::<Service>(app::service()).await?;
     story.create::<Deployment>(deployment).await?;
-    story.create::<RecoveryPolicy>(app::policy(json!({"stability": {"soak": "10s"}}))).await?;
+    story.create::<RecoveryPolicy>(app::policy(json!({}))).await?;
     let state: StableState = story.await_stable().await?;
+    story.earn_no_more().await?;
     let members = state.spec.record.members.iter().map(|member| format!("{} {}", member.kind, member.name));
     let outside: Vec<_> = members.filter(|member| member.contains(&name) && !member.starts_with("Namespace")).collect();
     let expected = [

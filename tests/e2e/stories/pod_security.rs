@@ -67,6 +67,7 @@ pub async fn a_namespace_that_was_opened_is_closed_again(story: &mut Story) -> R
     with_mender_of_the_namespace(story).await?;
     enforce(story, Some("baseline")).await?;
     story.stable(2, mending("Restore")).await?;
+    story.earn_no_more().await?;
     enforce(story, None).await?;
     story
         .policy("to say that parity is lost", |status| {
@@ -91,6 +92,7 @@ pub async fn a_namespace_that_was_opened_is_closed_again(story: &mut Story) -> R
 pub async fn a_namespace_that_was_tightened_is_opened_by_a_person_only(story: &mut Story) -> Result<()> {
     with_mender_of_the_namespace(story).await?;
     story.stable(2, mending("Restore")).await?;
+    story.earn_no_more().await?;
     enforce(story, Some("restricted")).await?;
     let pods = story.pods(WEB).await?;
     let name = pods.first().and_then(|pod| pod.metadata.name.as_deref()).context("no pod")?;
@@ -117,6 +119,7 @@ pub async fn an_account_that_may_not_change_the_namespace_is_told(story: &mut St
     with_mender(story).await?;
     enforce(story, Some("baseline")).await?;
     story.stable(2, mending("Restore")).await?;
+    story.earn_no_more().await?;
     enforce(story, None).await?;
     story.play(&story.pods(WEB).await?, Some("not-ready")).await?;
     let refused = |journal: &Journal| journal.phase == Phase::Holding && journal.reason == Reason::WriteRefused;

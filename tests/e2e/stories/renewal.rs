@@ -77,9 +77,9 @@ pub async fn pods_that_hold_a_rotated_password_are_renewed(story: &mut Story) ->
 
 /// The pods started with what was bad, and do not end by themselves when it is put back.
 pub async fn pods_that_keep_what_was_put_back_are_renewed(story: &mut Story) -> Result<()> {
-    story.stable(2, json!({"objective": "5s"})).await?;
-    // What is bad is not to be earned before it shows.
-    story.change::<RecoveryPolicy>(WEB, json!({"spec": {"stability": {"soak": "10m"}}})).await?;
+    // That pods are made anew in between is no outage, however long it takes.
+    story.stable(2, json!({"objective": "5s", "detection": {"unavailableFor": "10m"}})).await?;
+    story.earn_no_more().await?;
     story.change::<ConfigMap>(SETTINGS, json!({"data": {"TIMEOUT": "never"}})).await?;
     // Only what was seen to change counts; and starts are told by the second: what changed in the same one, a pod may have
     // read before or after.
@@ -95,6 +95,7 @@ pub async fn pods_that_keep_what_was_put_back_are_renewed(story: &mut Story) -> 
     }
     story.await_serving("v1", 2).await?;
     let before = uids(story).await?;
+    story.change::<RecoveryPolicy>(WEB, json!({"spec": {"detection": {"unavailableFor": "1s"}}})).await?;
     story.play(&story.pods(WEB).await?, Some("not-ready")).await?;
     let recovery = story.closed(Outcome::Recovered).await?;
     ensure!(recovery.journal().decision.remedy == Remedy::RenewPods, "{:?}", recovery.journal().decision);

@@ -59,7 +59,8 @@ fn ordered(journal: &Journal) -> Result<()> {
 }
 
 pub async fn a_crash_after_ready_is_rolled_back(story: &mut Story) -> Result<()> {
-    story.stable(2, json!({"detection": {"unavailableFor": "10s"}, "stability": {"soak": "6s"}})).await?;
+    story.stable(2, json!({"detection": {"unavailableFor": "10s"}})).await?;
+    story.earn_no_more().await?;
     story.change::<Deployment>(WEB, app::new_image("crash-after-2s")).await?;
     let recovery = story.closed(Outcome::Recovered).await?;
     ensure!(recovery.journal().symptom.reason == Reason::CrashLoop, "{:?}", recovery.journal().symptom);

@@ -58,6 +58,7 @@ async fn as_it_was(story: &Story) -> Result<()> {
 
 pub async fn changed_routes_are_put_back(story: &mut Story) -> Result<()> {
     stable(story).await?;
+    story.earn_no_more().await?;
     let hosts = r#"{"spec": {"hostnames": ["elsewhere.example"]}}"#;
     kubectl(story, &["patch", HTTP, "--type=merge", "-p", hosts]).await?;
     let parents = r#"{"spec": {"parentRefs": [{"name": "nowhere"}]}}"#;

@@ -26,11 +26,6 @@ fn release(tag: &str, context: Value) -> Value {
     patch
 }
 
-/// Nothing more earns a state: what comes now is as it would be within a long soak.
-async fn soak_long(story: &Story) -> Result<()> {
-    story.change::<RecoveryPolicy>(WEB, json!({"spec": {"stability": {"soak": "1h"}}})).await.map(drop)
-}
-
 async fn rolled_out(story: &Story) -> Result<()> {
     eventually("the hardened release to be there", SOON, async || {
         let web = story.web().await?;
@@ -50,7 +45,7 @@ async fn container(story: &Story) -> Result<Value> {
 
 pub async fn hardening_of_the_template_survives_a_rollback(story: &mut Story) -> Result<()> {
     story.stable(2, json!({})).await?;
-    soak_long(story).await?;
+    story.earn_no_more().await?;
     story.change::<Deployment>(WEB, release("v1", strict())).await?;
     rolled_out(story).await?;
     story.change::<Deployment>(WEB, release("v2-never-ready", strict())).await?;
@@ -72,7 +67,7 @@ pub async fn what_cannot_be_kept_waits_for_a_person(story: &mut Story) -> Result
     story.create::<Deployment>(open).await?;
     story.create::<RecoveryPolicy>(app::policy(json!({}))).await?;
     story.await_stable().await?;
-    soak_long(story).await?;
+    story.earn_no_more().await?;
     let mut shut = app::new_image("v2-never-ready");
     shut["spec"]["template"]["spec"]["volumes"] = json!(null);
     story.change::<Deployment>(WEB, shut).await?;
@@ -115,7 +110,7 @@ fn with_another_image(record: &mut Value) {
 
 pub async fn a_forged_edited_or_moved_state_is_never_used(story: &mut Story) -> Result<()> {
     let state = story.stable(2, json!({})).await?;
-    soak_long(story).await?;
+    story.earn_no_more().await?;
     let own = state.metadata.name.clone().context("a state without a name")?;
     let edited = story.change::<StableState>(&own, json!({"spec": {"record": {"policy": "other"}}})).await;
     let said = edited.err().map(|error| format!("{error:#}")).unwrap_or_default();

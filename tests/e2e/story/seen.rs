@@ -4,6 +4,7 @@ use std::fmt;
 
 use anyhow::{Context, Result, bail, ensure};
 use cluster::{AuditEvent, PLAY, eventually, service_account};
+use futures::future::try_join_all;
 use homeostat::api::{Journal, Outcome, Phase, Recovery, RecoveryPolicy, StableState};
 use homeostat::clock;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -124,6 +125,14 @@ impl Story {
         Ok(self.api::<StableState>().get(&name).await?)
     }
 
+    /// Nothing more earns a state from now on: what is changed stays a change, however long it takes to show.
+    pub async fn earn_no_more(&self) -> Result<()> {
+        let soak = json!({"spec": {"stability": {"soak": "1h"}}});
+        let generation = self.change::<RecoveryPolicy>(WEB, soak).await?.metadata.generation;
+        let seen = self.policy("to be seen as it is now", |status| Some(status.observed_generation) >= generation);
+        seen.await.map(drop)
+    }
+
     /// Waits until the policy's status is as expected.
     pub async fn policy(
         &self,
@@ -195,12 +204,13 @@ impl Story {
         self.change::<Deployment>(WEB, restarted).await.map(drop)
     }
 
-    /// Waits until every pod of `web` runs this tag and is ready, and nothing of another revision is left.
+    /// Waits until every pod of `web` runs this tag, is ready and stays, and nothing of another revision is left.
     pub async fn await_serving(&self, tag: &str, replicas: usize) -> Result<()> {
         eventually(&format!("{replicas} ready pods of {tag}"), SOON, async || {
             let pods = self.pods(WEB).await?;
             let wanted = app::image(tag);
-            let good = pods.iter().filter(|pod| is_ready(pod) && image_of(pod) == Some(wanted.as_str())).count();
+            let stays = |pod: &Pod| pod.metadata.deletion_timestamp.is_none() && image_of(pod) == Some(wanted.as_str());
+            let good = pods.iter().filter(|pod| is_ready(pod) && stays(pod)).count();
             ensure!(good == replicas && pods.len() == replicas, "{good} of {} pods", pods.len());
             Ok(())
         })
@@ -212,17 +222,18 @@ impl Story {
         Ok(self.api::<Pod>().list(&ListParams::default().labels(&format!("app={app}"))).await?.items)
     }
 
-    /// Lets pods play a fault (`crash`, `not-ready`), or heals them. Stands in for what a fake kubelet cannot do.
+    /// Lets pods play a fault (`crash`, `not-ready`), or heals them, all at once: one after the other would be another story.
+    /// Stands in for what a fake kubelet cannot do.
     pub async fn play(&self, pods: &[Pod], fault: Option<&str>) -> Result<()> {
-        for pod in pods {
+        let patch = Patch::Merge(json!({"metadata": {"labels": {PLAY: fault}}}));
+        let played = pods.iter().map(async |pod| {
             let name = pod.metadata.name.clone().unwrap_or_default();
-            let patch = json!({"metadata": {"labels": {PLAY: fault}}});
-            match self.api::<Pod>().patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                played => drop(played?),
+            match self.api::<Pod>().patch(&name, &PatchParams::default(), &patch).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                played => played.map(drop),
             }
-        }
-        Ok(())
+        });
+        Ok(try_join_all(played).await.map(drop)?)
     }
 }
 
