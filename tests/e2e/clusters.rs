@@ -7,7 +7,7 @@ use cluster::{Cluster, Options};
 
 use crate::story;
 
-/// So many at most: such a story mostly waits, and a control plane costs a fifth of a core.
+/// So many at most. Such a story mostly waits: one after the other, they leave the cores idle.
 const MOST: usize = 3;
 
 /// All clusters of the run. They are started when they are needed.

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -29,6 +29,9 @@ const BINARY: &str = env!("CARGO_BIN_EXE_homeostat");
 const AT_ONCE: usize = 8;
 /// No story takes longer; one that hangs must not hang the run.
 const LONGEST: Duration = Duration::from_secs(240);
+
+/// What went wrong, a line each: told once more at the end, because a log is often read from there.
+static WRONG: Mutex<Vec<String>> = Mutex::new(vec![]);
 
 type Told<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
@@ -104,12 +107,17 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     for cluster in clusters.all() {
         runtime.block_on(cluster.stop())?;
     }
+    for line in WRONG.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        eprintln!("wrong: {line}");
+    }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn trial(tale: Tale, cluster: &Arc<Cluster>, runtime: &Handle) -> Trial {
     let (cluster, runtime) = (Arc::clone(cluster), runtime.clone());
-    Trial::test(tale.name.clone(), move || runtime.block_on(tell(&tale, cluster)).map_err(failed))
+    Trial::test(tale.name.clone(), move || {
+        runtime.block_on(tell(&tale, cluster)).map_err(|error| failed(&tale.name, &error))
+    })
 }
 
 fn listed(tale: Tale) -> Trial {
@@ -128,7 +136,7 @@ fn alone(tale: Tale, clusters: &Arc<Clusters>, runtime: &Handle) -> Trial {
         clusters.give_back(cluster);
         told
     };
-    Trial::test(tale.name.clone(), move || runtime.block_on(tell(&tale)).map_err(failed))
+    Trial::test(tale.name.clone(), move || runtime.block_on(tell(&tale)).map_err(|error| failed(&tale.name, &error)))
 }
 
 async fn tell(tale: &Tale, cluster: Arc<Cluster>) -> Result<()> {
@@ -159,7 +167,8 @@ async fn told_wrong(story: &Story) -> String {
 fn afterwards(clusters: &Arc<Clusters>, runtime: &Handle, whole: bool) -> Vec<Trial> {
     let check = |name: &str, check: fn(Vec<Arc<Cluster>>) -> Told<'static>| {
         let (clusters, runtime) = (Arc::clone(clusters), runtime.clone());
-        Trial::test(name.to_owned(), move || runtime.block_on(check(clusters.all())).map_err(failed))
+        let own = name.to_owned();
+        Trial::test(name, move || runtime.block_on(check(clusters.all())).map_err(|error| failed(&own, &error)))
     };
     vec![
         check("rights::nothing_was_forbidden", |clusters| Box::pin(rights::nothing_was_forbidden(clusters))),
@@ -168,7 +177,9 @@ fn afterwards(clusters: &Arc<Clusters>, runtime: &Handle, whole: bool) -> Vec<Tr
     ]
 }
 
-fn failed(error: anyhow::Error) -> Failed {
+fn failed(name: &str, error: &anyhow::Error) -> Failed {
+    let line: String = error.root_cause().to_string().lines().take(1).collect();
+    WRONG.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{name}: {line}"));
     // The causes, and no backtrace: a story tells where it went wrong in words.
     error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  caused by: ").into()
 }
