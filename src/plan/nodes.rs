@@ -17,8 +17,9 @@ use super::facts::{Facts, PodFacts, RecoveryFacts};
 use super::guard::Case;
 use super::journal::in_charge;
 use super::member::MemberKind;
+use super::steps::step;
 use crate::api::Reason;
-use crate::api::recovery::{Journal, ObjectRef, Phase, Remediation, Remedy, Step, StepState, Suspect};
+use crate::api::recovery::{Journal, ObjectRef, Phase, Remediation, Remedy, Step, Suspect};
 
 /// Whether the nodes are looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,36 +230,14 @@ fn cordon(case: &Case, node: &NodeFacts, recovery: &str, left: bool) -> Step {
     if left {
         intent.push_str("; pods of a StatefulSet there are left to the node controller, as they may still be writing");
     }
-    Step {
-        remediation: Remediation::CordonNode,
-        object: object(node),
-        intent,
-        from: json!({"ready": node.ready, "maxCordoned": most}).to_string(),
-        to: format!("{}/{recovery}", case.facts.namespace),
-        keeps: vec![],
-        leftovers: vec![],
-        state: StepState::Planned,
-        change: String::new(),
-        refused: String::new(),
-        acknowledged: None,
-    }
+    let from = json!({"ready": node.ready, "maxCordoned": most}).to_string();
+    step(Remediation::CordonNode, object(node), intent, from, format!("{}/{recovery}", case.facts.namespace))
 }
 
 fn delete_lost(pod: &PodFacts, node: &NodeFacts) -> Step {
     let object = ObjectRef { kind: "Pod".into(), name: pod.name.clone(), uid: pod.uid.clone() };
-    Step {
-        remediation: Remediation::DeleteLostPod,
-        intent: format!("delete {object} on Node {}, which does not answer: its ReplicaSet makes it anew", node.name),
-        object,
-        from: node.name.clone(),
-        to: String::new(),
-        keeps: vec![],
-        leftovers: vec![],
-        state: StepState::Planned,
-        change: String::new(),
-        refused: String::new(),
-        acknowledged: None,
-    }
+    let intent = format!("delete {object} on Node {}, which does not answer: its ReplicaSet makes it anew", node.name);
+    step(Remediation::DeleteLostPod, object, intent, node.name.clone(), String::new())
 }
 
 /// That a node is well again can be seen only of one that was not ready. Any other is tried again after the time for
@@ -266,19 +245,9 @@ fn delete_lost(pod: &PodFacts, node: &NodeFacts) -> Step {
 fn uncordon(case: &Case, node: &NodeFacts) -> Step {
     let inspection = case.policy.spec.actions.isolate.as_ref().map(|isolate| isolate.inspection);
     let until = case.now + inspection.unwrap_or(crate::api::Duration::minutes(10)).signed();
-    Step {
-        remediation: Remediation::UncordonNode,
-        object: object(node),
-        intent: format!("uncordon Node {}, which we cordoned, when it is well again", node.name),
-        from: String::new(),
-        to: if node.ready { until.to_string() } else { String::new() },
-        keeps: vec![],
-        leftovers: vec![],
-        state: StepState::Planned,
-        change: String::new(),
-        refused: String::new(),
-        acknowledged: None,
-    }
+    let intent = format!("uncordon Node {}, which we cordoned, when it is well again", node.name);
+    let to = if node.ready { until.to_string() } else { String::new() };
+    step(Remediation::UncordonNode, object(node), intent, String::new(), to)
 }
 
 /// Cordons of ours that stand, as far as the journal knows.
