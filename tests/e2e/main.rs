@@ -104,7 +104,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     // Names given on the command line choose stories: then the run as a whole proves nothing about rights.
     let whole = arguments.filter.is_none() && arguments.skip.is_empty();
     failed |= libtest_mimic::run(&at_once(1), afterwards(&clusters, runtime.handle(), whole)).has_failed();
-    for cluster in clusters.all() {
+    for cluster in clusters.free() {
         runtime.block_on(cluster.stop())?;
     }
     for line in WRONG.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -168,7 +168,7 @@ fn afterwards(clusters: &Arc<Clusters>, runtime: &Handle, whole: bool) -> Vec<Tr
     let check = |name: &str, check: fn(Vec<Arc<Cluster>>) -> Told<'static>| {
         let (clusters, runtime) = (Arc::clone(clusters), runtime.clone());
         let own = name.to_owned();
-        Trial::test(name, move || runtime.block_on(check(clusters.all())).map_err(|error| failed(&own, &error)))
+        Trial::test(name, move || runtime.block_on(check(clusters.free())).map_err(|error| failed(&own, &error)))
     };
     vec![
         check("rights::nothing_was_forbidden", |clusters| Box::pin(rights::nothing_was_forbidden(clusters))),

@@ -55,7 +55,7 @@ fn autoscaler(most: i32) -> Value {
             "target": {"type": "Utilization", "averageUtilization": 80}}}]}})
 }
 
-/// The application with everything around it, in its stable state.
+/// The application with everything around it, in the only stable state that it earns.
 pub(super) async fn stable(story: &mut Story, policy: Value) -> Result<StableState> {
     for object in surroundings() {
         story.apply(object).await?;
@@ -68,7 +68,9 @@ pub(super) async fn stable(story: &mut Story, policy: Value) -> Result<StableSta
     story.create::<Service>(app::service()).await?;
     story.create::<Deployment>(deployment).await?;
     story.create::<homeostat::api::RecoveryPolicy>(app::policy(policy)).await?;
-    story.await_stable().await
+    let state = story.await_stable().await?;
+    story.earn_no_more().await?;
+    Ok(state)
 }
 
 /// The policy may have its own ServiceAccount write guard rails.
@@ -132,7 +134,6 @@ async fn as_it_was(story: &Story) -> Result<()> {
 
 pub async fn everything_that_was_changed_is_put_back(story: &mut Story) -> Result<()> {
     stable(story, json!({})).await?;
-    story.earn_no_more().await?;
     change_everything(story).await?;
     let recovery = outage(story, "everything to be as it was", async || as_it_was(story).await).await?;
     ensure!(recovery.journal().decision.remedy == Remedy::Rollback, "{:?}", recovery.journal().decision);
@@ -151,7 +152,6 @@ pub fn kills() -> Vec<Tale> {
 
 async fn killed_after(story: &mut Story, n: usize) -> Result<()> {
     stable(story, json!({})).await?;
-    story.earn_no_more().await?;
     change_everything(story).await?;
     story.change::<ConfigMap>(SETTINGS, json!({"data": {"TIMEOUT": "never"}})).await?;
     // The status says so before the hold is set: from here on, every write belongs to the incident.
@@ -185,7 +185,6 @@ async fn killed_after(story: &mut Story, n: usize) -> Result<()> {
 
 pub async fn everything_that_was_deleted_is_created_again(story: &mut Story) -> Result<()> {
     stable(story, json!({})).await?;
-    story.earn_no_more().await?;
     let address = |service: Service| service.spec.and_then(|spec| spec.cluster_ip);
     let before = address(story.api::<Service>().get(WEB).await?);
     delete::<PodDisruptionBudget>(story, WEB).await?;
@@ -226,7 +225,6 @@ async fn ingress_rules(story: &Story) -> Result<Option<usize>> {
 pub async fn guard_rails_are_put_back_with_the_rights_of_the_policys_account(story: &mut Story) -> Result<()> {
     with_mender(story).await?;
     stable(story, mending("Restore")).await?;
-    story.earn_no_more().await?;
     story.change::<NetworkPolicy>("shop", json!({"spec": {"ingress": []}})).await?;
     story.change::<RoleBinding>("shop", json!({"subjects": []})).await?;
     story
@@ -257,7 +255,6 @@ pub async fn guard_rails_are_put_back_with_the_rights_of_the_policys_account(sto
 pub async fn a_policys_account_can_do_no_more_than_its_rights(story: &mut Story) -> Result<()> {
     with_mender(story).await?;
     stable(story, mending("Restore")).await?;
-    story.earn_no_more().await?;
     let widened = json!({"rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}]});
     story.change::<Role>("shop", widened).await?;
     story.play(&story.pods(WEB).await?, Some("not-ready")).await?;
@@ -271,7 +268,6 @@ pub async fn a_policys_account_can_do_no_more_than_its_rights(story: &mut Story)
 pub async fn hardening_since_survives_a_rollback(story: &mut Story) -> Result<()> {
     with_mender(story).await?;
     stable(story, mending("Restore")).await?;
-    story.earn_no_more().await?;
     story.change::<NetworkPolicy>("shop", json!({"spec": {"ingress": []}})).await?;
     let bad = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": app::image("crash")}]}}}});
     story.change::<Deployment>(WEB, bad).await?;

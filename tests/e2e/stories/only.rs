@@ -126,7 +126,6 @@ pub fn guard_rails() -> Vec<Tale> {
 async fn mended(story: &mut Story, meddling: Meddling, asked: bool) -> Result<()> {
     with_mender(story).await?;
     stable(story, mending(if asked { "Approve" } else { "Restore" })).await?;
-    story.earn_no_more().await?;
     meddling.meddle(story).await?;
     let enforced = meddling.enforced(story).await?;
     if !enforced {
@@ -149,7 +148,6 @@ async fn mended(story: &mut Story, meddling: Meddling, asked: bool) -> Result<()
 pub async fn a_fix_while_guard_rails_wait_for_approval_wins(story: &mut Story) -> Result<()> {
     with_mender(story).await?;
     stable(story, mending("Approve")).await?;
-    story.earn_no_more().await?;
     Meddling::AddedNetworkPolicy.meddle(story).await?;
     story.play(&story.pods(WEB).await?, Some("not-ready")).await?;
     story.recovery("to wait for approval", |journal| journal.phase == Phase::AwaitingApproval).await?;
@@ -208,7 +206,6 @@ async fn replicas(story: &Story) -> Result<Option<i32>> {
 
 pub async fn an_autoscaler_that_went_to_its_most_is_put_back(story: &mut Story) -> Result<()> {
     stable(story, json!({})).await?;
-    story.earn_no_more().await?;
     let greedy = json!({"spec": {"metrics": [{"type": "Resource", "resource": {"name": "cpu",
         "target": {"type": "Utilization", "averageUtilization": 5}}}]}});
     story.change::<HorizontalPodAutoscaler>(WEB, greedy).await?;
@@ -223,7 +220,6 @@ pub async fn an_autoscaler_that_went_to_its_most_is_put_back(story: &mut Story) 
 /// Nobody owns the replicas meanwhile, and nobody but the autoscaler writes them afterwards.
 pub async fn an_autoscaler_that_was_pointed_elsewhere_is_put_back(story: &mut Story) -> Result<()> {
     stable(story, json!({})).await?;
-    story.earn_no_more().await?;
     let elsewhere = json!({"spec": {"scaleTargetRef": {"name": "nothing"}}});
     story.change::<HorizontalPodAutoscaler>(WEB, elsewhere).await?;
     scale(story, 3).await?;
